@@ -1,0 +1,1 @@
+//! PostgreSQL programs on this machine, and the private server of `embedded:DIR`.

@@ -1,0 +1,1 @@
+//! A throwaway PostgreSQL server, and the tools as a user runs them.
