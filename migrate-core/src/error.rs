@@ -29,6 +29,8 @@ pub enum Error {
     /// A migration file or folder that cannot be used: its name, encoding, kind, versions.
     #[error("{file}: {message}")]
     MigrationFile { file: String, message: String, hint: Option<String> },
+    #[error("cannot read the migrations folder {}", path.display())]
+    MigrationFolder { path: PathBuf, source: io::Error },
     /// Connection settings that are wrong or that cannot be honoured.
     #[error("{message}")]
     Settings { message: String, hint: Option<String> },
@@ -58,6 +60,7 @@ impl Error {
             Error::Sql { .. } | Error::MigrationFile { .. } | Error::Settings { .. } => Exit::Usage,
             Error::Connect { .. }
             | Error::Embedded { .. }
+            | Error::MigrationFolder { .. }
             | Error::ReadFile { .. }
             | Error::WriteFile { .. }
             | Error::Start { .. }
@@ -73,6 +76,11 @@ impl Error {
             | Error::Settings { hint, .. }
             | Error::Connect { hint, .. }
             | Error::Embedded { hint, .. } => hint.as_deref(),
+            Error::MigrationFolder { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some(
+                    "`migrate-apply new NAME` makes it with a first file; `--migrations DIR` names another",
+                )
+            }
             _ => None,
         }
     }

@@ -1,0 +1,184 @@
+//! Lines that speak to us: `-- migrate:up`, `-- migrate:down`, `-- migrate:batch …`.
+
+use crate::error::{Error, Location, Result};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Directive {
+    Up { transaction: bool },
+    Down { transaction: bool },
+    Batch(Batch),
+}
+
+/// How the statement behind the line is cut into key ranges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Batch {
+    pub table: String,
+    /// Never empty.
+    pub key: Vec<String>,
+    /// Rows to begin with.
+    pub size: Option<u64>,
+    pub line: u32,
+}
+
+/// What a line says behind its `--`, None if it's no comment.
+pub(super) fn comment(line: &str) -> Option<&str> {
+    line.trim_start().strip_prefix("--").map(str::trim)
+}
+
+/// `text` is what `comment` gave. Where a line is nearly a marker it's an error: read as a plain
+/// comment, it would make the down part a piece of the up script.
+pub(super) fn directive(text: &str, at: &Location) -> Result<Option<Directive>> {
+    refuse_foreign(text, at)?;
+    let Some(rest) = after_migrate(text) else { return Ok(None) };
+    let mut words = rest.split_whitespace();
+    let verb = words.next().unwrap_or_default().to_ascii_lowercase();
+    let is_marker = verb == "up" || verb == "down";
+    if !text.to_ascii_lowercase().starts_with(&format!("migrate:{verb}")) {
+        let hint = format!("write `-- migrate:{verb}`");
+        return if is_marker {
+            Err(wrong(at, "the marker has spaces in it", &hint))
+        } else {
+            Ok(None)
+        };
+    }
+    match verb.as_str() {
+        "up" => Ok(Some(Directive::Up { transaction: transaction(words, at)? })),
+        "down" => Ok(Some(Directive::Down { transaction: transaction(words, at)? })),
+        "batch" => Ok(Some(Directive::Batch(batch(words, at)?))),
+        _ => {
+            let message = format!("`migrate:{}` is not a directive", verb.escape_debug());
+            Err(wrong(at, &message, "there are `migrate:up`, `migrate:down` and `migrate:batch`"))
+        }
+    }
+}
+
+/// What stands behind `migrate:`, or behind `migrate :`.
+fn after_migrate(text: &str) -> Option<&str> {
+    let word = text.get(..7).filter(|word| word.eq_ignore_ascii_case("migrate"))?;
+    text[word.len()..].trim_start().strip_prefix(':')
+}
+
+/// Without their markers understood, other tools' files would run their down part too.
+fn refuse_foreign(text: &str, at: &Location) -> Result<()> {
+    let first = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+    let tool = match first.as_str() {
+        "+goose" => "goose",
+        "+migrate" => "sql-migrate",
+        "+micrate" => "micrate",
+        "//@undo" | "@undo" => "MyBatis or dbdeploy",
+        _ => return Ok(()),
+    };
+    let message = format!("`{first}` is a marker of {tool}");
+    let hint = "`migrate-apply adopt` takes over folders of other tools; here the markers are \
+                `-- migrate:up` and `-- migrate:down`";
+    Err(wrong(at, &message, hint))
+}
+
+fn transaction<'a>(options: impl Iterator<Item = &'a str>, at: &Location) -> Result<bool> {
+    let mut transaction = true;
+    for option in options {
+        transaction = match option.to_ascii_lowercase().as_str() {
+            "transaction:true" => true,
+            "transaction:false" => false,
+            _ => {
+                let message = format!("`{}` is not an option of a marker", option.escape_debug());
+                return Err(wrong(
+                    at,
+                    &message,
+                    "there are `transaction:true` and `transaction:false`",
+                ));
+            }
+        };
+    }
+    Ok(transaction)
+}
+
+fn batch<'a>(options: impl Iterator<Item = &'a str>, at: &Location) -> Result<Batch> {
+    const HINT: &str = "write it like `-- migrate:batch table=orders key=id size=10000`";
+    let mut batch = Batch { table: String::new(), key: Vec::new(), size: None, line: at.line };
+    for option in options {
+        let refused =
+            || wrong(at, &format!("`{}` is not an option of a batch", option.escape_debug()), HINT);
+        let (name, value) = option.split_once('=').ok_or_else(refused)?;
+        match name.to_ascii_lowercase().as_str() {
+            "table" => batch.table = value.to_owned(),
+            "key" => batch.key = value.split(',').map(str::to_owned).collect(),
+            "size" => match value.parse() {
+                Ok(size) if size > 0 => batch.size = Some(size),
+                _ => return Err(wrong(at, "the size of a batch is not a number above 0", HINT)),
+            },
+            _ => return Err(refused()),
+        }
+    }
+    if batch.table.is_empty() || batch.key.is_empty() || batch.key.iter().any(String::is_empty) {
+        return Err(wrong(at, "a batch needs a table and a key", HINT));
+    }
+    Ok(batch)
+}
+
+pub(super) fn wrong(at: &Location, message: &str, hint: &str) -> Error {
+    Error::Sql { at: at.clone(), message: message.to_owned(), hint: Some(hint.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Option<Directive>, String> {
+        let at = Location { file: "f".to_owned(), line: 3, column: 1 };
+        directive(comment(line).unwrap(), &at).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn markers_are_read_with_their_options() {
+        for (line, expected) in [
+            ("-- migrate:up", Directive::Up { transaction: true }),
+            ("--migrate:UP  transaction:false\r", Directive::Up { transaction: false }),
+            ("  --\tMigrate:down transaction:TRUE", Directive::Down { transaction: true }),
+        ] {
+            assert_eq!(read(line), Ok(Some(expected)), "{line}");
+        }
+    }
+
+    #[test]
+    fn batches_are_read() {
+        let expected = Batch {
+            table: "app.orders".to_owned(),
+            key: vec!["a".to_owned(), "b".to_owned()],
+            size: Some(500),
+            line: 3,
+        };
+        let line = "-- migrate:batch table=app.orders key=a,b size=500";
+        assert_eq!(read(line), Ok(Some(Directive::Batch(expected))));
+    }
+
+    #[test]
+    fn prose_is_left_alone() {
+        for line in
+            ["-- migrated: yes", "-- migrate the rows: up", "-- migrate: old rows", "--", "-- é"]
+        {
+            assert_eq!(read(line), Ok(None), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_directive_is_refused() {
+        for (line, expected) in [
+            ("-- migrate:upp", "`migrate:upp` is not a directive"),
+            ("-- migrate:", "`migrate:` is not a directive"),
+            ("-- migrate: down", "the marker has spaces in it"),
+            ("-- migrate :up", "the marker has spaces in it"),
+            ("-- migrate:up transaction=false", "`transaction=false` is not an option of a marker"),
+            ("-- migrate:batch table=t", "a batch needs a table and a key"),
+            ("-- migrate:batch table=t key=a,", "a batch needs a table and a key"),
+            (
+                "-- migrate:batch table=t key=a size=0",
+                "the size of a batch is not a number above 0",
+            ),
+            ("-- migrate:batch table=t key=a x=1", "`x=1` is not an option of a batch"),
+            ("-- +goose Up", "`+goose` is a marker of goose"),
+        ] {
+            assert_eq!(read(line), Err(format!("f:3:1: {expected}")), "{line}");
+        }
+    }
+}

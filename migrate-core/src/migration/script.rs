@@ -1,0 +1,83 @@
+//! One direction of a migration: its SQL and how to run it.
+
+use std::{fmt, ops::Deref, ops::Range, sync::Arc};
+
+use super::directive::Batch;
+use crate::{
+    error::Result,
+    sql::{
+        check::{self, Summary},
+        kind::Kind,
+        split::{self, Statement},
+    },
+};
+
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub file: String,
+    /// As it stands in the file, CRLF included.
+    pub text: Text,
+    /// The line of the file that the text starts at.
+    pub first_line: u32,
+    pub transaction: bool,
+    pub batches: Vec<Batch>,
+}
+
+impl Script {
+    /// Looks through the whole script; nothing of it may be sent before this has passed.
+    pub fn check(&self) -> Result<Summary> {
+        check::check(&self.file, &self.text, self.first_line, self.transaction)
+    }
+
+    /// What is to be sent, in order. In a transactional script that passed `check`, the only
+    /// transaction control is the pair around everything, and it's left out.
+    pub fn statements(&self) -> impl Iterator<Item = Result<Statement>> {
+        let left_out =
+            |kind: &Kind| self.transaction && matches!(kind, Kind::TransactionControl(_));
+        split::split(&self.file, &self.text, self.first_line)
+            .filter(move |found| !found.as_ref().is_ok_and(|statement| left_out(&statement.kind)))
+    }
+
+    /// Only comments and semicolons. A script that can't be read is not empty.
+    pub fn is_empty(&self) -> bool {
+        self.statements().next().is_none()
+    }
+
+    pub fn has_batch(&self) -> bool {
+        !self.batches.is_empty()
+    }
+}
+
+/// A part of a file. Parts share the one copy of it.
+#[derive(Clone)]
+pub struct Text {
+    whole: Arc<String>,
+    range: Range<usize>,
+}
+
+impl Text {
+    pub fn new(whole: Arc<String>, range: Range<usize>) -> Text {
+        Text { whole, range }
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.whole[self.range.clone()]
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Text {
+        let range = 0..text.len();
+        Text::new(Arc::new(text), range)
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.range.len())
+    }
+}
