@@ -6,10 +6,13 @@ use sha2::{Digest, Sha256};
 pub(super) fn checksum(text: &str) -> String {
     let mut hasher = Sha256::new();
     let mut rest = text;
-    while let Some(at) = rest.find("\r\n") {
+    // Most texts have no CR at all, which is found out much faster than where a CRLF stands.
+    let mut next = if text.as_bytes().contains(&b'\r') { text.find("\r\n") } else { None };
+    while let Some(at) = next {
         hasher.update(&rest[..at]);
         hasher.update("\n");
         rest = &rest[at + 2..];
+        next = rest.find("\r\n");
     }
     hasher.update(rest);
     let mut shown = String::with_capacity(71);

@@ -16,7 +16,6 @@ use rustix::{
 
 use super::{
     Migration,
-    checksum::checksum,
     file::{self, File},
     name::{self, Layout, escaped},
 };
@@ -49,10 +48,7 @@ pub fn read_dir(dir: &Path) -> Result<Vec<Migration>> {
 
 /// Puts files in order and pairs together. Two files of one version are refused.
 pub fn join(mut files: Vec<File>) -> Result<Vec<Migration>> {
-    files.sort_by(|a, b| {
-        let order = a.name.version.cmp(&b.name.version);
-        order.then_with(|| (a.name.layout == Layout::Down).cmp(&(b.name.layout == Layout::Down)))
-    });
+    files.sort_by_cached_key(|file| (file.name.version.clone(), file.name.layout == Layout::Down));
     let mut migrations: Vec<Migration> = Vec::with_capacity(files.len());
     for file in files {
         let previous = migrations.last_mut().filter(|last| last.version == file.name.version);
@@ -72,7 +68,7 @@ fn is_pair(up: &Migration, down: &File) -> bool {
 }
 
 fn add_down(up: &mut Migration, file: File) {
-    up.down_checksum = file.down.as_ref().map(|script| checksum(&script.text));
+    up.down_checksum = file.down_checksum;
     up.down = file.down;
 }
 
@@ -82,7 +78,7 @@ fn migration(file: File) -> Option<Migration> {
         name: file.name.name,
         file: file.file,
         up: file.up?,
-        down_checksum: file.down.as_ref().map(|script| checksum(&script.text)),
+        down_checksum: file.down_checksum,
         down: file.down,
         checksum: file.checksum,
         risk: file.header.risk,

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use super::*;
+use super::{super::checksum::checksum, *};
 
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

@@ -20,6 +20,7 @@ pub struct File {
     pub(super) file: String,
     pub(super) name: FileName,
     pub(super) checksum: String,
+    pub(super) down_checksum: Option<String>,
     pub(super) header: Header,
     pub(super) up: Option<Script>,
     pub(super) down: Option<Script>,
@@ -44,11 +45,13 @@ pub fn parse(file: &str, bytes: Vec<u8>) -> Result<File> {
         transaction: section.transaction,
         batches: section.batches,
     };
+    let down = down.map(&script);
     Ok(File {
         checksum: checksum(text),
+        down_checksum: down.as_ref().map(|down| checksum(&down.text)),
         header: header::header(file, text)?,
         up: up.map(script),
-        down: down.map(script),
+        down,
         file: file.to_owned(),
         name,
     })
@@ -63,7 +66,8 @@ fn decode(file: &str, bytes: Vec<u8>) -> Result<String> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(refused("the text is UTF-16, from byte 0".to_owned()));
     }
-    if let Some(at) = bytes.iter().position(|&b| b == 0) {
+    if bytes.contains(&0) {
+        let at = bytes.iter().take_while(|&&b| b != 0).count();
         return Err(refused(format!("NUL byte at byte {at}")));
     }
     String::from_utf8(bytes).map_err(|error| {

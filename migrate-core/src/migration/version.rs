@@ -25,8 +25,11 @@ impl Version {
     }
 
     /// The numbers without leading zeros. They may be longer than any integer type.
-    fn numbers(&self) -> impl Iterator<Item = &str> {
-        self.0.split('.').map(|number| number.trim_start_matches('0'))
+    fn numbers(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.as_bytes().split(|&b| b == b'.').map(|number| {
+            let zeros = number.iter().take_while(|&&b| b == b'0').count();
+            &number[zeros..]
+        })
     }
 }
 

@@ -180,18 +180,14 @@ impl Split<'_> {
     }
 
     fn refuse_nul(&mut self, end: usize) -> Result<()> {
-        let nul = self.text.as_bytes()[self.checked..end].iter().position(|&b| b == 0);
-        match nul {
-            Some(n) => Err(self.error(
-                self.checked + n,
-                format!("NUL byte at byte {}", self.checked + n),
-                "PostgreSQL cannot take one; save the file as UTF-8 text",
-            )),
-            None => {
-                self.checked = end;
-                Ok(())
-            }
+        let passed = &self.text.as_bytes()[self.checked..end];
+        if !passed.contains(&0) {
+            self.checked = end;
+            return Ok(());
         }
+        let at = self.checked + passed.iter().take_while(|&&b| b != 0).count();
+        let hint = "PostgreSQL cannot take one; save the file as UTF-8 text";
+        Err(self.error(at, format!("NUL byte at byte {at}"), hint))
     }
 
     fn refuse_open(&self, body: &Body) -> Result<()> {
