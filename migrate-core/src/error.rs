@@ -43,6 +43,9 @@ pub enum Error {
     /// The private server of `embedded:DIR` cannot be started or reached.
     #[error("{message}")]
     Embedded { message: String, hint: Option<String> },
+    /// PostgreSQL's programs are not installed where we look.
+    #[error("{message}")]
+    NoPrograms { message: String, hint: Option<String> },
     #[error("cannot read {}", path.display())]
     ReadFile { path: PathBuf, source: io::Error },
     #[error("cannot write {}", path.display())]
@@ -60,7 +63,7 @@ impl Error {
             Error::Sql { .. } | Error::MigrationFile { .. } | Error::Settings { .. } => Exit::Usage,
             Error::Connect { .. }
             | Error::Embedded { .. }
-            | Error::MigrationFolder { .. }
+            | Error::NoPrograms { .. }
             | Error::ReadFile { .. }
             | Error::WriteFile { .. }
             | Error::Start { .. }
@@ -75,12 +78,8 @@ impl Error {
             | Error::MigrationFile { hint, .. }
             | Error::Settings { hint, .. }
             | Error::Connect { hint, .. }
-            | Error::Embedded { hint, .. } => hint.as_deref(),
-            Error::MigrationFolder { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                Some(
-                    "`migrate-apply new NAME` makes it with a first file; `--migrations DIR` names another",
-                )
-            }
+            | Error::Embedded { hint, .. }
+            | Error::NoPrograms { hint, .. } => hint.as_deref(),
             _ => None,
         }
     }

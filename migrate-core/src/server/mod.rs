@@ -1,1 +1,8 @@
 //! PostgreSQL programs on this machine, and the private server of `embedded:DIR`.
+
+pub mod account;
+mod cluster;
+pub mod embedded;
+mod folder;
+mod postmaster;
+pub mod programs;

@@ -1,0 +1,73 @@
+//! `embedded:DIR`: a private PostgreSQL that runs as long as somebody uses it.
+//!
+//! Several processes can be users at once. Whoever holds `start.lock` may start or stop the
+//! server; a user holds `users.lock` shared. The system takes both locks back from a killed
+//! process, so that its server is used, and then stopped, by the next user.
+
+use std::{fs::File, path::Path};
+
+use super::{cluster::Cluster, folder::Folder};
+use crate::error::{Error, Result};
+
+const START_LOCK: &str = "start.lock";
+const USERS_LOCK: &str = "users.lock";
+
+/// One user of the server: it runs at least until this is dropped.
+#[derive(Debug)]
+pub struct Embedded {
+    cluster: Cluster,
+    users: File,
+}
+
+impl Embedded {
+    /// Makes the database if there is none yet, and starts the server if it does not run.
+    pub fn start(dir: &Path) -> Result<Embedded> {
+        let folder = Folder::open(dir)?;
+        let starting = folder.lock_exclusive(START_LOCK)?;
+        let users = folder.open_lock(USERS_LOCK)?;
+        // Never waits: it is held exclusively only by those who hold `start.lock`.
+        users
+            .lock_shared()
+            .map_err(|source| Error::WriteFile { path: folder.join(USERS_LOCK), source })?;
+        let embedded = Embedded { cluster: Cluster::new(folder), users };
+        let started = embedded.cluster.start();
+        // Before an error drops `embedded`, which takes this lock again.
+        drop(starting);
+        started.map(|()| embedded)
+    }
+
+    /// In libpq's keyword form, so that psql and pg_dump take it too.
+    pub fn dsn(&self) -> String {
+        let host = self.cluster.socket_folder.to_string_lossy();
+        format!("host={} port=5432 user=postgres dbname=postgres", quote(&host))
+    }
+
+    fn leave(&self) -> Result<()> {
+        let _stopping = self.cluster.folder().lock_exclusive(START_LOCK)?;
+        // Given back first: the next line asks whether anyone else is left.
+        let last = self.users.unlock().is_ok() && self.users.try_lock().is_ok();
+        if last { self.cluster.stop() } else { Ok(()) }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        if let Err(err) = self.leave() {
+            log::warn!("the private server may still run: {err}");
+        }
+    }
+}
+
+fn quote(value: &str) -> String {
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_blanks_and_quotes_is_one_value() {
+        assert_eq!(quote(r"/it's a \ folder"), r"'/it\'s a \\ folder'");
+    }
+}

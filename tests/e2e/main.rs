@@ -1,0 +1,1 @@
+//! The tools as a user runs them, against a real server.
