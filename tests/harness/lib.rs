@@ -1,1 +1,12 @@
 //! A throwaway PostgreSQL server, and the tools as a user runs them.
+
+#![allow(clippy::disallowed_methods, reason = "tests start programs themselves")]
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
+
+mod command_line;
+mod outcome;
+mod server;
+mod world;
+
+pub use outcome::Outcome;
+pub use world::{Background, World};
