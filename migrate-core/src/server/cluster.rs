@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Read, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
@@ -13,7 +14,7 @@ use rustix::process::{Pid, Signal};
 
 use super::{
     folder::Folder,
-    postmaster::{Postmaster, clear_remains, is_alive},
+    postmaster::{Postmaster, clear_remains, is_alive, kill_orphans},
     programs::{self, Programs, Required},
 };
 use crate::{
@@ -24,8 +25,12 @@ use crate::{
 /// The recovery after a crash can take long; a normal start is done in 100 ms.
 const START_LIMIT: Duration = Duration::from_secs(120);
 const STOP_LIMIT: Duration = Duration::from_secs(60);
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(5);
 const QUOTED_LOG_LINES: usize = 10;
+
+/// The shortest question of PostgreSQL's protocol; the answer is one byte, and is not logged.
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 
 const SETTINGS: [&str; 6] = [
     "listen_addresses=",
@@ -66,7 +71,7 @@ impl Cluster {
         let mut launched = None;
         while Instant::now() < deadline {
             match Postmaster::of(&self.data()) {
-                Some(it) if it.ready && self.listens() => return Ok(()),
+                Some(it) if it.ready && self.answers() => return Ok(()),
                 // Starting; or stopping, when the last user was killed while it waited for that.
                 Some(_) => {}
                 None => match launched {
@@ -84,7 +89,7 @@ impl Cluster {
     pub(super) fn stop(&self) -> Result<()> {
         // First fast, then without a checkpoint: the next start recovers.
         for signal in [Signal::INT, Signal::QUIT] {
-            let Some(server) = Postmaster::of(&self.data()) else { return Ok(()) };
+            let Some(server) = Postmaster::of(&self.data()) else { break };
             server.signal(signal);
             let deadline = Instant::now() + STOP_LIMIT;
             while is_alive(server.pid) && Instant::now() < deadline {
@@ -92,13 +97,23 @@ impl Cluster {
             }
         }
         match Postmaster::of(&self.data()) {
-            None => Ok(()),
+            None => {
+                kill_orphans(&self.data());
+                Ok(())
+            }
             Some(server) => Err(self.error(&format!("process {} does not stop", server.pid), None)),
         }
     }
 
-    fn listens(&self) -> bool {
-        UnixStream::connect(self.socket_folder.join(".s.PGSQL.5432")).is_ok()
+    /// A server that is just dying still has its record, and even its socket.
+    fn answers(&self) -> bool {
+        let ask = || -> io::Result<()> {
+            let mut socket = UnixStream::connect(self.socket_folder.join(".s.PGSQL.5432"))?;
+            socket.set_read_timeout(Some(ANSWER_LIMIT))?;
+            socket.write_all(&SSL_REQUEST)?;
+            socket.read_exact(&mut [0])
+        };
+        ask().is_ok()
     }
 
     fn data(&self) -> PathBuf {

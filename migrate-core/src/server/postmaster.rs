@@ -74,7 +74,7 @@ pub(super) fn clear_remains(data: &Path, socket_lock: &Path, account: &Account) 
 
 /// Backends outlive their killed postmaster until their statement ends, and as long as one
 /// does no new server can start.
-fn kill_orphans(data: &Path) {
+pub(super) fn kill_orphans(data: &Path) {
     let deadline = Instant::now() + ORPHANS_LIMIT;
     loop {
         let orphans = processes_in(data);
