@@ -147,7 +147,7 @@ impl Account {
         };
         Err(Error::Embedded {
             message: format!("{} {problem}", path.display()),
-            hint: Some("choose another folder, or remove it".to_owned()),
+            hint: Some("choose another folder, or run as the owner of this one".to_owned()),
         })
     }
 }
