@@ -4,9 +4,9 @@ use tokio_postgres::{CancelToken, Client, NoTls};
 
 use crate::{
     connect::{
+        attempt::timed_out,
         choice::Choices,
         failure::{Failure, Kind},
-        open::timed_out,
         settings::Settings,
         socket::{self, Address},
         tls::Tls,

@@ -110,7 +110,7 @@ impl Failure {
         }
     }
 
-    /// Start-up failed: `server` and `user` are for the hints.
+    /// The server took the connection, but let nobody in.
     pub(super) fn startup(err: &tokio_postgres::Error, had_password: bool) -> Failure {
         if let Some(db) = err.as_db_error() {
             let mut message = format!("{}: {}", db.severity(), db.message());
@@ -179,8 +179,12 @@ fn tls_error(err: &io::Error) -> Option<&rustls::Error> {
 fn tls_words(err: &rustls::Error) -> Failure {
     match err {
         rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(cause))) => {
-            let mut failure = Failure::new(Kind::Tls, cause.to_string());
-            failure.hint = cause.downcast_ref::<Distrust>().and_then(|it| it.hint.clone());
+            let Some(distrust) = cause.downcast_ref::<Distrust>() else {
+                let message = format!("the server's certificate cannot be used: {cause}");
+                return Failure::new(Kind::Tls, message);
+            };
+            let mut failure = Failure::new(Kind::Tls, distrust.to_string());
+            failure.hint = distrust.hint.clone();
             failure
         }
         rustls::Error::AlertReceived(alert) => {

@@ -1,5 +1,6 @@
 //! How to reach PostgreSQL: libpq's conventions, TLS, and the session set-up.
 
+mod attempt;
 pub mod cancel;
 mod certificate;
 mod choice;
@@ -8,6 +9,7 @@ pub mod failure;
 pub mod open;
 mod parameter;
 mod passfile;
+mod role;
 mod service;
 pub mod settings;
 mod socket;

@@ -79,9 +79,13 @@ fn versions(settings: &Settings) -> Vec<&'static SupportedProtocolVersion> {
     }
 }
 
-/// As in libpq, a root file that exists is used even if the mode does not ask for it.
+/// As in libpq, `require` verifies if there is a root file. Weaker modes do not: libpq does, but
+/// then goes on unencrypted where a verification fails, and unverified TLS is more than that.
 fn trust(settings: &Settings, provider: &Arc<CryptoProvider>) -> Result<Option<Trust>> {
     let mode = settings.choices.ssl_mode;
+    if mode < SslMode::Require {
+        return Ok(None);
+    }
     let (certificates, source) = match settings.get("sslrootcert") {
         Some("system") => (system_roots()?, "the system's store".to_owned()),
         given => {

@@ -1,6 +1,7 @@
 //! Hosts in turn, the server's role, refusals in words, notices, cancelling.
 
 use std::{
+    io::{Read, Write},
     net::TcpListener,
     path::Path,
     sync::{
@@ -97,6 +98,7 @@ fn refusals_say_what_to_do_and_never_the_password() {
         (dsn("good", "scram", "password=hunter3"), ["[28P01]", "the password is wrong"]),
         (dsn("good", "scram", ""), ["password missing", "PGPASSWORD"]),
         (dsn("good", "shut_out", "password=hunter3"), ["[28000]", "pg_hba.conf"]),
+        (good("user=crowded password=hunter3"), ["[53300]", "raise max_connections"]),
         (good("dbname=missing password=hunter3"), ["[3D000]", "createdb"]),
         (good("user=nobody_here password=hunter3"), ["[28000]", "the role does not exist"]),
     ] {
@@ -122,13 +124,38 @@ fn something_that_is_not_postgresql_is_called_that() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
-        use std::io::Write;
         for stream in listener.incoming() {
             let _ = stream.unwrap().write_all(b"HTTP/1.1 400\r\n");
         }
     });
     let text = failure(&format!("host=127.0.0.1 port={port} user=u sslmode=require"));
     assert_tells(&text, &["is it PostgreSQL that answers"]);
+}
+
+/// Says to everyone that it is starting up, in the words of PostgreSQL.
+fn starting_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let fields = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1000]);
+            let length = u32::try_from(fields.len() + 4).unwrap().to_be_bytes();
+            let _ = stream.write_all(&[b"E", &length[..], fields].concat());
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_is_starting_up_is_passed_over() {
+    let (starting, plain) = (starting_server(), SERVERS.port("plain"));
+    let common = "user=anyone dbname=postgres sslmode=disable";
+    let text = failure(&format!("host=127.0.0.1 port={starting} {common}"));
+    assert_tells(&text, &["FATAL: the database system is starting up [57P03]", "try again soon"]);
+    let both = format!("host=127.0.0.1,127.0.0.1 port={starting},{plain} {common}");
+    assert_eq!(security(&both), Security::Plain);
 }
 
 #[test]

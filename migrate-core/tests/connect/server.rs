@@ -16,8 +16,8 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
+    IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, date_time_ymd,
 };
 
 /// Its stdin closes when this test process ends, however that happens; then nothing is left.
@@ -25,7 +25,7 @@ const KEEPER: &str = r#"
     dir=$1; user=$2; shift 2
     as() { if [ "$user" ]; then setpriv --reuid="$user" --regid="$user" --clear-groups "$@"; else "$@"; fi; }
     cd "$dir"
-    as initdb --pgdata="$dir/template" --auth=trust --username=postgres --no-sync >log 2>&1 || exit 1
+    as initdb --pgdata="$dir/template" --auth=trust --username=postgres --no-sync --wal-segsize=1 >log 2>&1 || exit 1
     as cp pg_hba.conf template/
     as postgres --single -D "$dir/template" postgres <roles.sql >>log 2>&1 || exit 1
     for server in "$@"; do
@@ -57,6 +57,7 @@ create role tls_only login;
 create role plain_only login;
 create role anyone login;
 create role shut_out login;
+create role crowded login connection limit 0;
 ";
 
 /// The name in the good certificate; tests reach it with `hostaddr`.
@@ -152,6 +153,8 @@ fn write_certificates(dir: &Path) {
     fs::write(dir.join("other-ca.crt"), other.pem()).unwrap();
 
     issue(dir, "good", &named("server", true), &ours);
+    fs::write(dir.join("nothing.crl"), revoked(&ours, Vec::new())).unwrap();
+    fs::write(dir.join("good.crl"), revoked(&ours, vec![SERIAL])).unwrap();
     let mut expired = named("server", true);
     expired.not_before = date_time_ymd(2019, 1, 1);
     expired.not_after = date_time_ymd(2020, 2, 3);
@@ -167,6 +170,27 @@ fn write_certificates(dir: &Path) {
     write_pair(dir, "self-signed", &alone.self_signed(&key).unwrap().pem(), &key);
 }
 
+/// Of every certificate: only revocation looks at it.
+const SERIAL: u64 = 7;
+
+fn revoked(by: &Issuer, serials: Vec<u64>) -> String {
+    let revoked = serials.into_iter().map(|serial| RevokedCertParams {
+        serial_number: serial.into(),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(4000, 1, 1),
+        crl_number: 1.into(),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(by).unwrap().pem().unwrap()
+}
+
 fn authority(name: &str) -> Issuer {
     let mut params = named(name, false);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -175,6 +199,7 @@ fn authority(name: &str) -> Issuer {
 
 fn named(common_name: &str, with_names: bool) -> CertificateParams {
     let mut params = CertificateParams::default();
+    params.serial_number = Some(SERIAL.into());
     params.distinguished_name.push(DnType::CommonName, common_name);
     if with_names {
         params.subject_alt_names = vec![

@@ -19,7 +19,7 @@ fn a_good_server_is_reached_in_every_mode() {
     for (mode, plain_file, with_file) in [
         ("disable", Security::Plain, Security::Plain),
         ("allow", Security::Plain, Security::Plain),
-        ("prefer", Security::Encrypted, Security::AuthorityVerified),
+        ("prefer", Security::Encrypted, Security::Encrypted),
         ("require", Security::Encrypted, Security::AuthorityVerified),
     ] {
         assert_eq!(security(&dsn("good", "anyone", &format!("sslmode={mode}"))), plain_file);
@@ -210,4 +210,14 @@ fn the_versions_of_tls_are_as_asked_for() {
         });
         assert_eq!(version, expected);
     }
+}
+
+#[test]
+fn a_revoked_certificate_is_refused() {
+    let with_list = |name: &str| {
+        with_ca("good", "anyone", &format!("sslmode=verify-full sslcrl={}", SERVERS.file(name)))
+    };
+    assert_eq!(security(&with_list("nothing.crl")), Security::HostVerified);
+    assert_tells(&failure(&with_list("good.crl")), &["the server's certificate was revoked"]);
+    assert_tells(&failure(&with_list("ca.crt")), &["no certificate revocation list in"]);
 }
