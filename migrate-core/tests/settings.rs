@@ -231,6 +231,21 @@ fn no_error_shows_a_piece_of_a_password() {
 }
 
 #[test]
+fn two_settings_lead_to_the_same_place_whoever_connects() {
+    let ours = resolve("postgres://joe:pw@db:5432/shop", &[]).unwrap();
+    for (dsn, same) in [
+        ("host=db dbname=shop user=ann sslmode=require", true),
+        ("host=db port=5433 dbname=shop", false),
+        ("host=db dbname=other", false),
+        ("host=other dbname=shop", false),
+        ("host=db hostaddr=10.0.0.1 dbname=shop", false),
+        ("host=db,db dbname=shop", false),
+    ] {
+        assert_eq!(resolve(dsn, &[]).unwrap().same_place(&ours), same, "{dsn}");
+    }
+}
+
+#[test]
 fn neither_debug_nor_the_description_nor_the_environment_shows_the_password() {
     let got = resolve("postgres://u:hunter2@db/x?passfile=/p", &[]).unwrap();
     let text = format!("{got:?} {} {:?}", got.describe(), got.environment());

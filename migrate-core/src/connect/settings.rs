@@ -93,6 +93,15 @@ impl Settings {
         self.get("user").unwrap_or_default()
     }
 
+    /// Whether both lead to the same hosts, ports and database, as far as can be told without
+    /// asking them; who connects, and how, may differ.
+    pub fn same_place(&self, other: &Settings) -> bool {
+        let places = |settings: &Settings| -> Vec<(Host, u16)> {
+            settings.servers.iter().map(|server| (server.host.clone(), server.port)).collect()
+        };
+        places(self) == places(other) && self.dbname() == other.dbname()
+    }
+
     /// For the first host; a password file may have others for the others.
     pub fn password(&self) -> Option<&str> {
         self.servers.first().and_then(|server| server.password.as_deref())
