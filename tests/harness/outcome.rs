@@ -25,7 +25,7 @@ impl Outcome {
     #[track_caller]
     pub fn expect(self, exit: Exit) -> Outcome {
         let code = self.status.code();
-        assert_eq!(code, Some(exit as i32), "{exit:?} expected, {self}");
+        assert_eq!(code, Some(i32::from(exit.code())), "{exit:?} expected, {self}");
         self
     }
 

@@ -63,6 +63,15 @@ impl Cancel {
         })
     }
 
+    /// As [`Cancel::cancel`], from a thread without a runtime.
+    pub fn cancel_blocking(&self) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|source| Error::Start { program: "runtime".into(), source })?;
+        runtime.block_on(self.cancel())
+    }
+
     async fn send(&self) -> Result<(), Failure> {
         let peer = self.required_peer.as_deref();
         let mut socket = socket::connect(&self.address, &self.choices, peer).await?;

@@ -22,7 +22,7 @@ pub(super) enum Kind {
 
 /// The whole story in one line; its `source` is empty, so that printing the chain repeats nothing.
 #[derive(Debug, Clone)]
-pub struct Failure {
+pub(super) struct Failure {
     pub(super) kind: Kind,
     message: String,
     hint: Option<String>,
@@ -40,11 +40,6 @@ impl StdError for Failure {}
 impl Failure {
     pub(super) fn new(kind: Kind, message: impl Into<String>) -> Failure {
         Failure { kind, message: message.into(), hint: None, code: None }
-    }
-
-    /// The SQLSTATE, if it was the server that refused.
-    pub fn code(&self) -> Option<&SqlState> {
-        self.code.as_ref()
     }
 
     pub(super) fn hint(&self) -> Option<&str> {

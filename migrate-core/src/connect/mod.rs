@@ -5,14 +5,17 @@ pub mod cancel;
 mod certificate;
 mod choice;
 mod dsn;
-pub mod failure;
+mod failure;
+pub mod flight;
 pub mod open;
 mod parameter;
 mod passfile;
 mod role;
 mod service;
+pub mod session;
 pub mod settings;
 mod socket;
+pub mod target;
 mod tls;
 mod wire;
 

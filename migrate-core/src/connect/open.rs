@@ -29,7 +29,7 @@ pub struct Opened {
 }
 
 /// Ends when the connection does.
-pub type Driver = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
+pub(super) type Driver = Pin<Box<dyn Future<Output = Result<(), tokio_postgres::Error>> + Send>>;
 
 /// How the connection is protected, from weakest to strongest as far as networks go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How an environment variable is looked up: tests bring their own environment.
-pub type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
+pub(super) type Env<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
 /// Neither `Debug` nor any message shows a password.
 #[derive(Clone)]
@@ -113,6 +113,15 @@ impl Settings {
 
     pub fn set_application_name(&mut self, name: String) {
         self.values.insert("application_name", name);
+    }
+
+    /// Adds to what `options` says; the server reads it at the start of the session.
+    pub fn add_option(&mut self, option: &str) {
+        let options = match self.get("options") {
+            Some(options) => format!("{options} {option}"),
+            None => option.to_owned(),
+        };
+        self.values.insert("options", options);
     }
 
     pub fn set_dbname(&mut self, name: String) {

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 /// `sha256:` and hex, with line ends as LF. The text is without its BOM already and isn't copied.
-pub(super) fn checksum(text: &str) -> String {
+pub(crate) fn checksum(text: &str) -> String {
     let mut hasher = Sha256::new();
     let mut rest = text;
     // Most texts have no CR at all, which is found out much faster than where a CRLF stands.

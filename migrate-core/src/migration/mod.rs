@@ -6,7 +6,7 @@ use risk::Risk;
 use script::Script;
 use version::Version;
 
-mod checksum;
+pub(crate) mod checksum;
 pub mod dir;
 pub mod directive;
 pub mod file;

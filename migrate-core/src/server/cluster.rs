@@ -163,7 +163,7 @@ impl Cluster {
                          installed",
                         other.version
                     ),
-                    err.hint().map(str::to_owned),
+                    err.hint(),
                 ),
                 _ => err,
             }

@@ -1,0 +1,97 @@
+//! `baseline`: records migrations as applied without running them, for a database that was there before.
+
+use std::time::Duration;
+
+use migrate_core::{
+    cli,
+    ctx::Ctx,
+    error::{Error, Result},
+    exit::Exit,
+    ledger::{audit, history, history::Status, script},
+    migration::{Migration, dir, version::Version},
+    record::{Direction, MigrationBaselined, Record},
+};
+
+use crate::{
+    run::{Place, Run},
+    step,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The last migration that the database already holds
+    version: Version,
+
+    /// How long to wait for the migration lock
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = cli::duration)]
+    wait: Duration,
+}
+
+pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
+    let files = dir::read_dir(&ctx.config.migrations)?;
+    if !files.iter().any(|it| it.version == args.version) {
+        return Err(Error::usage(
+            format!("there is no migration {}", args.version),
+            "name the last file that the database already holds",
+        ));
+    }
+    let place = Place::open(ctx)?;
+    let run = Run::begin(place, Direction::Up, args.wait, ctx)?;
+    let result = baseline(args, &files, &run, ctx);
+    run.release(ctx)?;
+    result
+}
+
+fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Result<Exit> {
+    let (session, ledger) = (&run.session, &run.ledger);
+    let runs = history::all(session, ledger)?;
+    let known = |it: &Migration| {
+        runs.iter().any(|run| run.version == it.version && run.status != Status::RolledBack)
+    };
+    let chosen: Vec<&Migration> =
+        files.iter().filter(|it| it.version <= args.version && !known(it)).collect();
+    let lines: Vec<_> = chosen
+        .iter()
+        .map(|it| {
+            ctx.line(Record::MigrationBaselined(MigrationBaselined {
+                version: it.version.clone(),
+                name: it.name.clone(),
+                checksum: it.checksum.clone(),
+                down_checksum: it.down_checksum.clone(),
+            }))
+        })
+        .collect();
+    session.transaction(|session| {
+        run.lease.fence(session, ledger)?;
+        for (migration, line) in chosen.iter().zip(&lines) {
+            let id = history::insert(
+                session,
+                ledger,
+                &history::NewRun {
+                    version: &migration.version,
+                    name: &migration.name,
+                    direction: Direction::Up,
+                    checksum: &migration.checksum,
+                    status: Status::Applied,
+                    execution_ms: Some(0),
+                    estimate_ms: None,
+                    risk: migration.risk,
+                    run_id: &run.run_id,
+                    error: None,
+                },
+            )?;
+            if let (Some(down), Some(checksum)) = (&migration.down, &migration.down_checksum) {
+                step::check(down)?;
+                script::insert(session, ledger, id, down, checksum)?;
+            }
+            let version = migration.version.to_string();
+            audit::append(session, ledger, line, Some(&version), Some(&run.run_id))?;
+        }
+        Ok(())
+    })?;
+    if lines.is_empty() {
+        log::info!("everything up to {} is recorded already", args.version);
+    }
+    lines.into_iter().for_each(|line| ctx.emit_line(line));
+    Ok(Exit::Ok)
+}

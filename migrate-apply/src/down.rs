@@ -1,0 +1,167 @@
+//! `down`: rolls back what was applied, with the SQL that was kept when it was applied.
+
+use std::time::Duration;
+
+use migrate_core::{
+    cli,
+    ctx::Ctx,
+    error::{Error, Result},
+    exit::Exit,
+    ledger::{Presence, history, script},
+    migration::{dir, version::Version},
+    plan::{self, Choice},
+    record::{ApplyStarted, Direction},
+};
+
+use crate::{
+    run::{Place, Run},
+    step::Step,
+    transaction::Limits,
+    up,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Roll back to this version, which stays applied; 0 is before the first
+    #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
+    target: Option<Version>,
+
+    /// Roll back this many
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+
+    /// Go on in spite of a changed file or a failed state; the audit log says so
+    #[arg(long)]
+    force: bool,
+
+    /// How long to wait for the migration lock
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = cli::duration)]
+    wait: Duration,
+
+    /// How long a statement may wait for a table lock before it steps back and retries [default: 500ms]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    lock_timeout: Option<Duration>,
+
+    /// How long to retry in all [default: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    retry_budget: Option<Duration>,
+}
+
+pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
+    let place = Place::open(ctx)?;
+    if place.ledger.look(&place.session)? == Presence::Absent
+        || steps(args, &place, ctx)?.0.is_empty()
+    {
+        ctx.emit(up::nothing_to_do(Direction::Down));
+        return Ok(Exit::Ok);
+    }
+    let (database, ledger) = (place.database.clone(), place.ledger.clone());
+    let mut run = Run::begin(place, Direction::Down, args.wait, ctx)?;
+    let (steps, overrides) = read_steps(args, &run.session, &ledger, ctx)?;
+    drop(database);
+    if steps.is_empty() {
+        run.finish(migrate_core::record::RunStatus::NothingToDo, 0, 0, ctx)?;
+        return Ok(Exit::Ok);
+    }
+    run.intend(
+        ApplyStarted {
+            run_id: run.run_id.clone(),
+            direction: Direction::Down,
+            versions: steps.iter().map(|it| it.version.clone()).collect(),
+            database: run.session.facts().database.clone(),
+            system_identifier: run.session.facts().system_identifier.clone(),
+            environment: ctx.config.env.clone(),
+            token: Some(run.lease.token),
+            plan_hash: None,
+            overrides,
+            dry_run: None,
+        },
+        ctx,
+    )?;
+    let limits = Limits {
+        lock_timeout: args.lock_timeout.unwrap_or(ctx.config.lock_timeout),
+        retry_budget: args.retry_budget.unwrap_or(ctx.config.retry_budget),
+    };
+    let mut done = 0;
+    let result = up::run_steps(&mut run, &steps, false, limits, &mut done, ctx);
+    up::end(run, result, done, steps.len(), ctx)
+}
+
+fn steps(args: &Args, place: &Place, ctx: &Ctx) -> Result<(Vec<Step>, Vec<String>)> {
+    read_steps(args, &place.session, &place.ledger, ctx)
+}
+
+/// What is to be undone, and which checks `--force` set aside.
+fn read_steps(
+    args: &Args,
+    session: &migrate_core::connect::session::Session,
+    ledger: &migrate_core::ledger::Ledger,
+    ctx: &Ctx,
+) -> Result<(Vec<Step>, Vec<String>)> {
+    let runs = history::all(session, ledger)?;
+    let half = history::unfinished_down(session, ledger)?;
+    let choice =
+        Choice { target: args.target.clone(), steps: args.steps, allow_out_of_order: false };
+    let mut overrides = Vec::new();
+    let mut steps = Vec::new();
+    if let Some(unclear) = runs.iter().find(|it| it.status == history::Status::Running) {
+        refuse_unless_forced(
+            args,
+            &mut overrides,
+            format!("migration {} `{}` was interrupted part way", unclear.version, unclear.name),
+            "finish it with `migrate-apply up`, or decide with `migrate-apply resolve`",
+        )?;
+    }
+    let files = dir::read_dir(&ctx.config.migrations).unwrap_or_default();
+    for run in plan::undo(&runs, &choice)? {
+        if let Some(file) = files.iter().find(|it| it.version == run.version)
+            && file.checksum != run.checksum
+        {
+            refuse_unless_forced(
+                args,
+                &mut overrides,
+                format!(
+                    "migration {} `{}` was changed after it was applied",
+                    run.version, run.name
+                ),
+                "restore the file; or `--force` to roll back with the SQL that was kept",
+            )?;
+        }
+        let stored = script::read(session, ledger, run.id)?.ok_or_else(|| {
+            Error::refused(
+                "irreversible",
+                format!("migration {} `{}` has no way down", run.version, run.name),
+                "write a new migration that undoes it, or restore a backup",
+            )
+        })?;
+        let text_checksum = script::checksum(&stored.script);
+        let audited = stored.audited_checksum.as_deref();
+        if text_checksum != stored.checksum || audited.is_some_and(|it| it != stored.checksum) {
+            return Err(Error::refused(
+                "down_sql_tampered",
+                format!(
+                    "the down SQL of migration {} `{}` is not what was kept when it was applied",
+                    run.version, run.name
+                ),
+                "somebody changed `_migration_scripts`: check it with `migrate-audit verify`",
+            ));
+        }
+        let unfinished = half.iter().find(|it| it.version == run.version).map(|it| it.id);
+        let unfinished = unfinished.filter(|_| !stored.script.transaction);
+        steps.push(Step::down(run, stored.script, unfinished)?);
+    }
+    Ok((steps, overrides))
+}
+
+fn refuse_unless_forced(
+    args: &Args,
+    overrides: &mut Vec<String>,
+    message: String,
+    hint: &str,
+) -> Result<()> {
+    if !args.force {
+        return Err(Error::refused("needs_force", message, hint));
+    }
+    overrides.push(format!("force: {message}"));
+    Ok(())
+}

@@ -1,0 +1,295 @@
+//! A run: the session that works, the lease that it works under, and its first and last record.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use migrate_core::{
+    connect::{
+        session::{SETTINGS, Session},
+        target::Database,
+    },
+    ctx::Ctx,
+    error::{Error, Result},
+    fault::{self, Point},
+    interrupt,
+    ledger::{
+        Ledger, audit,
+        heartbeat::Heartbeat,
+        lease::{self, Lease, Life, LockName, Terms},
+        quote_literal,
+    },
+    record::{ApplyFinished, ApplyStarted, Direction, LockReleased, Record, RunStatus},
+};
+
+/// How long a lease lives without a heartbeat.
+const TTL: Duration = Duration::from_secs(60);
+/// How long to look for the server after a connection was lost.
+const RECONNECT: Duration = Duration::from_secs(30);
+
+/// The database and the ledger, before anything is locked.
+pub(crate) struct Place {
+    pub(crate) database: Arc<Database>,
+    pub(crate) session: Session,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) run_id: String,
+}
+
+impl Place {
+    /// Connects; nothing is written.
+    pub(crate) fn open(ctx: &Ctx) -> Result<Place> {
+        let ledger = Arc::new(Ledger::new(&ctx.config.ledger_schema)?);
+        let database = Arc::new(ctx.config.target()?.database()?);
+        let run_id = run_id(ctx);
+        let session = Session::open(&database, &format!("migrate-apply/{run_id}"))?;
+        check_pin(&session, ctx)?;
+        Ok(Place { database, session, ledger, run_id })
+    }
+}
+
+/// `20261122T093000Z-4f2a91`: sorts by time, and two at once differ.
+fn run_id(ctx: &Ctx) -> String {
+    format!("{}-{:06x}", ctx.now().format("%Y%m%dT%H%M%SZ"), fastrand::u32(..0x100_0000))
+}
+
+fn check_pin(session: &Session, ctx: &Ctx) -> Result<()> {
+    let Some(pin) = &ctx.config.pin else { return Ok(()) };
+    let facts = session.facts();
+    let wrong =
+        |wanted: &Option<String>, found: &str| wanted.as_deref().is_some_and(|it| it != found);
+    if wrong(&pin.database, &facts.database)
+        || wrong(&pin.system_identifier, &facts.system_identifier)
+    {
+        return Err(Error::refused(
+            "wrong_database",
+            format!(
+                "this is database `{}` of system {}, which is not the one that the environment is pinned to",
+                facts.database, facts.system_identifier
+            ),
+            "check the connection settings; `pin` in migrate.toml names the right one",
+        ));
+    }
+    Ok(())
+}
+
+/// A run that holds the lease. Whatever changes the database asks for it.
+pub(crate) struct Run {
+    pub(crate) database: Arc<Database>,
+    pub(crate) session: Session,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) lease: Lease,
+    pub(crate) run_id: String,
+    pub(crate) direction: Direction,
+    heartbeat: Option<Heartbeat>,
+    application: String,
+    start: Instant,
+}
+
+impl Run {
+    /// Takes the lease, or goes on under one that is handed on by `MIGRATE_LOCK_TOKEN`.
+    pub(crate) fn begin(
+        place: Place,
+        direction: Direction,
+        wait: Duration,
+        ctx: &mut Ctx,
+    ) -> Result<Run> {
+        let start = Instant::now();
+        let Place { database, session, ledger, run_id } = place;
+        let lease = match handed_token()? {
+            Some(token) => Lease::inherit(&session, &ledger, token, wait)?,
+            None => {
+                let terms = Terms {
+                    name: LockName::default(),
+                    ttl: TTL,
+                    wait,
+                    reason: Some(format!("migrate-apply {}, run {run_id}", direction.as_str())),
+                    life: Life::Work,
+                };
+                let (lease, line) = Lease::take(&session, &ledger, &terms, ctx)?;
+                ctx.emit_line(line);
+                lease
+            }
+        };
+        fault::hit(Point::LeaseTaken);
+        let application = format!("migrate-apply/{run_id}/{}", lease.token);
+        let heartbeat = if lease.inherited {
+            None
+        } else {
+            Some(Heartbeat::start(&database, &application, &ledger, &lease)?)
+        };
+        interrupt::cancels(Some(session.cancel()));
+        Ok(Run {
+            database,
+            session,
+            ledger,
+            lease,
+            run_id,
+            direction,
+            heartbeat,
+            application,
+            start,
+        })
+    }
+
+    /// Writes down what the run is about to do, so that an attempt leaves a trace even if it dies.
+    pub(crate) fn intend(&mut self, started: ApplyStarted, ctx: &mut Ctx) -> Result<()> {
+        let line = ctx.line(Record::ApplyStarted(started));
+        self.session.transaction(|session| {
+            self.lease.fence(session, &self.ledger)?;
+            audit::append(session, &self.ledger, &line, None, Some(&self.run_id))
+        })?;
+        ctx.emit_line(line);
+        fault::hit(Point::IntentWritten);
+        Ok(())
+    }
+
+    /// Says how the run ended, and gives the lease back in the same transaction.
+    pub(crate) fn finish(
+        mut self,
+        status: RunStatus,
+        done: u32,
+        pending: u32,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        fault::hit(Point::BeforeEnd);
+        if self.session.is_closed() {
+            self.reconnect()?;
+        }
+        let head = audit::head(&self.session, &self.ledger)?;
+        let line = ctx.line(Record::ApplyFinished(ApplyFinished {
+            run_id: Some(self.run_id.clone()),
+            direction: self.direction,
+            status,
+            done,
+            pending,
+            ms: self.start.elapsed().as_millis() as u64,
+            audit_head: head,
+        }));
+        // The heartbeat must not find the row gone and call the lease lost.
+        self.heartbeat = None;
+        self.session.transaction(|session| {
+            self.lease.fence(session, &self.ledger)?;
+            audit::append(session, &self.ledger, &line, None, Some(&self.run_id))?;
+            self.lease.delete(session, &self.ledger)
+        })?;
+        interrupt::cancels(None);
+        ctx.emit_line(line);
+        Ok(())
+    }
+
+    /// Gives the lease back, after work that recorded itself.
+    pub(crate) fn release(mut self, ctx: &mut Ctx) -> Result<()> {
+        self.heartbeat = None;
+        interrupt::cancels(None);
+        if self.lease.inherited {
+            return Ok(());
+        }
+        let line = ctx.line(Record::LockReleased(LockReleased {
+            lock_name: self.lease.name.to_string(),
+            token: self.lease.token,
+            held_ms: self.start.elapsed().as_millis() as u64,
+        }));
+        self.session.transaction(|session| {
+            self.lease.delete(session, &self.ledger)?;
+            audit::append(session, &self.ledger, &line, Some(self.lease.name.as_str()), None)
+        })?;
+        ctx.emit_line(line);
+        Ok(())
+    }
+
+    /// Connects again and takes the advisory lock back; the lease must still be ours.
+    pub(crate) fn reconnect(&mut self) -> Result<()> {
+        let session = self.connect_again()?;
+        self.adopt(session)
+    }
+
+    /// Connects to the same server again, which may take a while to come back.
+    pub(crate) fn connect_again(&self) -> Result<Session> {
+        let before = self.session.facts();
+        let deadline = Instant::now() + RECONNECT;
+        loop {
+            let problem = match Session::open(&self.database, &self.application) {
+                Ok(session) => {
+                    let now = session.facts();
+                    let same = now.system_identifier == before.system_identifier
+                        && now.timeline == before.timeline;
+                    match (now.in_recovery, same) {
+                        (false, true) => return Ok(session),
+                        (false, false) => return Err(failed_over()),
+                        // On its way to be the primary, or one that never will.
+                        (true, _) => lease::refuse_unwritable(&session).err(),
+                    }
+                }
+                Err(err) => Some(err),
+            };
+            if let Some(problem) = problem {
+                if Instant::now() >= deadline {
+                    return Err(problem);
+                }
+                log::debug!("the connection is lost, trying again: {problem}");
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Goes on with `session`, under the same lease.
+    pub(crate) fn adopt(&mut self, session: Session) -> Result<()> {
+        self.lease.reattach(&session, &self.ledger, RECONNECT)?;
+        self.session = session;
+        interrupt::cancels(Some(self.session.cancel()));
+        Ok(())
+    }
+
+    /// Why work must stop now, if it must: a signal, or a lost lease.
+    pub(crate) fn stopped(&self, state: impl FnOnce() -> String) -> Option<Error> {
+        if let Some(why) = self.heartbeat.as_ref().and_then(Heartbeat::lost) {
+            return Some(self.lease.lost(&why));
+        }
+        interrupt::received().map(|signal| Error::Interrupted { signal, state: state() })
+    }
+
+    /// Brings the session back to what the ledger's statements run under, whatever a script set.
+    pub(crate) fn ledger_view(&self) -> String {
+        format!(
+            "reset session authorization; reset role; reset all; {SETTINGS}; set application_name = {}",
+            quote_literal(&self.application)
+        )
+    }
+
+    /// What psql as this role would have, apart from time limits and the text's encoding.
+    pub(crate) fn script_view(&self, lock_timeout: Option<Duration>) -> String {
+        let lock_timeout = lock_timeout.map_or(0, |it| it.as_millis());
+        let check = if self.session.facts().server_version_num >= 140_000 {
+            "set client_connection_check_interval = 1000; "
+        } else {
+            ""
+        };
+        format!(
+            "reset all; set lock_timeout = {lock_timeout}; set statement_timeout = 0; \
+             set idle_in_transaction_session_timeout = 0; set client_encoding = 'UTF8'; \
+             set standard_conforming_strings = on; {check}set application_name = {}",
+            quote_literal(&self.application)
+        )
+    }
+}
+
+fn handed_token() -> Result<Option<i64>> {
+    match std::env::var(lease::TOKEN_VARIABLE) {
+        Err(_) => Ok(None),
+        Ok(text) => text.parse().map(Some).map_err(|_| {
+            Error::usage(
+                format!("{} is not a number", lease::TOKEN_VARIABLE),
+                "it is set by `migrate-lock run`; unset it to take a lock of our own",
+            )
+        }),
+    }
+}
+
+fn failed_over() -> Error {
+    Error::refused(
+        "another_server",
+        "the connection came back to another server or timeline: a failover took place",
+        "check which server is the primary, then run `migrate-apply status`",
+    )
+}

@@ -1,0 +1,70 @@
+//! `status`: every migration and its state; reads only.
+
+use migrate_core::{
+    ctx::Ctx,
+    error::Result,
+    exit::Exit,
+    ledger::{Presence, history},
+    migration::dir,
+    plan::{self, Known},
+    record::{MigrationRow, MigrationState, Record},
+};
+
+use crate::run::Place;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Show files, checksums, who applied it, and errors
+    #[arg(long)]
+    verbose: bool,
+
+    /// Exit 1 unless everything is applied and unchanged
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
+    let (files, place) = std::thread::scope(|scope| {
+        let migrations = &ctx.config.migrations;
+        let files = scope.spawn(move || dir::read_dir(migrations));
+        let place = Place::open(ctx);
+        (files.join().expect("reading files does not panic"), place)
+    });
+    let (files, place) = (files?, place?);
+    let runs = match place.ledger.look(&place.session)? {
+        Presence::Absent => Vec::new(),
+        Presence::Present => history::all(&place.session, &place.ledger)?,
+    };
+    let known = plan::known(&files, &runs);
+    let settled = known.iter().all(|it| it.state == MigrationState::Applied);
+    let rows = known.iter().map(|it| row(it, args.verbose)).collect::<Result<Vec<_>>>()?;
+    ctx.emit_together(rows);
+    Ok(if args.exit_code && !settled { Exit::No } else { Exit::Ok })
+}
+
+fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
+    let Known { file, run, state } = *known;
+    let in_force =
+        run.filter(|_| !matches!(state, MigrationState::Pending | MigrationState::OutOfOrder));
+    let version = file.map(|it| &it.version).or(run.map(|it| &it.version));
+    let name = file.map(|it| &it.name).or(run.map(|it| &it.name));
+    let show = |it: bool| verbose && it;
+    Ok(Record::Migration(MigrationRow {
+        version: version.expect("a file or a run").clone(),
+        name: name.expect("a file or a run").clone(),
+        state,
+        risk: file.map(crate::plan::risk).transpose()?,
+        applied_at: in_force.map(|it| it.applied_at),
+        execution_ms: in_force.and_then(|it| it.execution_ms),
+        file: file.filter(|_| verbose).map(|it| it.file.clone()),
+        checksum: file.filter(|_| verbose).map(|it| it.checksum.clone()),
+        applied_checksum: in_force.filter(|_| verbose).map(|it| it.checksum.clone()),
+        applied_by: in_force.filter(|_| verbose).map(|it| it.applied_by.clone()),
+        estimate_ms: file
+            .filter(|_| verbose)
+            .and_then(|it| it.estimate)
+            .map(|it| it.as_millis() as u64),
+        reversible: file.filter(|_| show(true)).map(|it| it.down.is_some()),
+        error: in_force.filter(|_| verbose).and_then(|it| it.error.clone()),
+    }))
+}

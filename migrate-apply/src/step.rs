@@ -1,0 +1,81 @@
+//! A step: one migration in one direction, with all that is needed to run and to record it.
+
+use std::time::Duration;
+
+use migrate_core::{
+    error::{Error, Location, Result},
+    ledger::history::Run as HistoryRun,
+    migration::{Migration, risk::Risk, script::Script, version::Version},
+    plan::Pending,
+    record::Direction,
+    sql::check::Summary,
+};
+
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) version: Version,
+    pub(crate) name: String,
+    pub(crate) direction: Direction,
+    pub(crate) script: Script,
+    /// Of the migration, in either direction.
+    pub(crate) checksum: String,
+    /// What `down` will need, kept in the database when the migration is applied.
+    pub(crate) way_back: Option<(Script, String)>,
+    pub(crate) risk: Risk,
+    pub(crate) estimate: Option<Duration>,
+    pub(crate) summary: Summary,
+    /// The history row of an earlier run outside a transaction that did not end.
+    pub(crate) unfinished: Option<i64>,
+}
+
+impl Step {
+    /// Looks through the whole script first, so that nothing is sent of a file that cannot run.
+    pub(crate) fn up(pending: &Pending<'_>) -> Result<Step> {
+        let Migration { version, name, up, down, checksum, .. } = pending.migration;
+        let way_back = down.clone().zip(pending.migration.down_checksum.clone());
+        Ok(Step {
+            version: version.clone(),
+            name: name.clone(),
+            direction: Direction::Up,
+            script: up.clone(),
+            checksum: checksum.clone(),
+            way_back,
+            risk: crate::plan::risk(pending.migration)?,
+            estimate: pending.migration.estimate,
+            summary: check(up)?,
+            unfinished: pending.unfinished.filter(|_| !up.transaction).map(|it| it.id),
+        })
+    }
+
+    /// The way back of an applied run, out of the database.
+    pub(crate) fn down(run: &HistoryRun, script: Script, unfinished: Option<i64>) -> Result<Step> {
+        Ok(Step {
+            version: run.version.clone(),
+            name: run.name.clone(),
+            direction: Direction::Down,
+            summary: check(&script)?,
+            script,
+            checksum: run.checksum.clone(),
+            way_back: None,
+            risk: Risk::High,
+            estimate: None,
+            unfinished,
+        })
+    }
+
+    pub(crate) fn estimate_ms(&self) -> Option<u64> {
+        self.estimate.map(|it| it.as_millis() as u64)
+    }
+}
+
+/// Parses a script and refuses what cannot run; nothing is sent to the server.
+pub(crate) fn check(script: &Script) -> Result<Summary> {
+    if let Some(batch) = script.batches.first() {
+        return Err(Error::Sql {
+            at: Location { file: script.file.clone(), line: batch.line, column: 1 },
+            message: "batched changes are not supported by this version".to_owned(),
+            hint: Some("split the change into several migrations by hand".to_owned()),
+        });
+    }
+    script.check()
+}

@@ -1,0 +1,325 @@
+//! `up`: applies what is pending.
+
+use std::{path::PathBuf, time::Duration};
+
+use migrate_core::{
+    cli,
+    connect::session::Session,
+    ctx::Ctx,
+    error::{Error, Result},
+    exit::Exit,
+    ledger::{Ledger, Presence, audit, history},
+    migration::{Migration, dir, version::Version},
+    plan::{self, Bound, Choice},
+    record::{ApplyFinished, ApplyStarted, Direction, Record, RunStatus},
+};
+
+use crate::{
+    input, journalled,
+    run::{Place, Run},
+    step::Step,
+    transaction::{Limits, Writer},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Stop after this version
+    #[arg(long, value_name = "VERSION", conflicts_with = "steps")]
+    target: Option<Version>,
+
+    /// Apply at most this many
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+
+    /// Make all pending migrations one transaction: all or nothing
+    #[arg(long)]
+    single_transaction: bool,
+
+    /// Apply this plan and nothing else; `-` reads it from stdin
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "steps"])]
+    plan: Option<PathBuf>,
+
+    /// Demand a `backup.verified` record of this database on stdin
+    #[arg(long, value_name = "-")]
+    require_backup: Option<input::Dash>,
+
+    /// Apply migrations that are older than the newest applied one
+    #[arg(long)]
+    allow_out_of_order: bool,
+
+    /// How long to wait for the migration lock
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = cli::duration)]
+    wait: Duration,
+
+    /// How long a statement may wait for a table lock before it steps back and retries [default: 500ms]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    lock_timeout: Option<Duration>,
+
+    /// How long to retry in all [default: 10m]
+    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    retry_budget: Option<Duration>,
+}
+
+pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
+    let plan = args.plan.as_deref().map(input::read_plan).transpose()?;
+    let backup = args.require_backup.map(|_| input::read_backup()).transpose()?;
+    // Connecting takes the server some milliseconds, in which the files are read.
+    let (files, place) = std::thread::scope(|scope| {
+        let migrations = &ctx.config.migrations;
+        let files = scope.spawn(move || dir::read_dir(migrations));
+        let place = Place::open(ctx);
+        (files.join().expect("reading files does not panic"), place)
+    });
+    let (files, place) = (files?, place?);
+    let mut choice = Choice {
+        target: args.target.clone(),
+        steps: args.steps,
+        allow_out_of_order: args.allow_out_of_order,
+    };
+    if let Some(plan) = &plan {
+        choice.target = plan.last.clone();
+        choice.steps = Some(plan.plan.steps as usize);
+    }
+    let steps = steps(&files, &place.session, &place.ledger, &choice)?;
+    if let Some(plan) = &plan {
+        check_plan(plan, &files, &place.session, &place.ledger, &choice)?;
+    }
+    if let Some(backup) = &backup {
+        input::check_backup(backup, place.session.facts())?;
+    }
+    if steps.is_empty() {
+        ctx.emit(nothing_to_do(Direction::Up));
+        return Ok(Exit::Ok);
+    }
+    check_together(args, &steps)?;
+    check_gates(&place, &steps, ctx)?;
+    apply(args, &files, &choice, plan.as_ref(), place, ctx)
+}
+
+fn apply(
+    args: &Args,
+    files: &[Migration],
+    choice: &Choice,
+    plan: Option<&input::Planned>,
+    place: Place,
+    ctx: &mut Ctx,
+) -> Result<Exit> {
+    let mut run = Run::begin(place, Direction::Up, args.wait, ctx)?;
+    // Another run may have done it while this one waited for the lock.
+    let steps = match steps(files, &run.session, &run.ledger, choice) {
+        Ok(steps) => steps,
+        Err(err) => {
+            run.finish(RunStatus::Failed, 0, 0, ctx)?;
+            return Err(err);
+        }
+    };
+    if steps.is_empty() {
+        run.finish(RunStatus::NothingToDo, 0, 0, ctx)?;
+        return Ok(Exit::Ok);
+    }
+    run.intend(
+        ApplyStarted {
+            run_id: run.run_id.clone(),
+            direction: Direction::Up,
+            versions: steps.iter().map(|it| it.version.clone()).collect(),
+            database: run.session.facts().database.clone(),
+            system_identifier: run.session.facts().system_identifier.clone(),
+            environment: ctx.config.env.clone(),
+            token: Some(run.lease.token),
+            plan_hash: plan.map(|it| it.plan.plan_hash.clone()),
+            overrides: args
+                .allow_out_of_order
+                .then(|| "allow-out-of-order".to_owned())
+                .into_iter()
+                .collect(),
+            dry_run: None,
+        },
+        ctx,
+    )?;
+    let limits = Limits {
+        lock_timeout: args.lock_timeout.unwrap_or(ctx.config.lock_timeout),
+        retry_budget: args.retry_budget.unwrap_or(ctx.config.retry_budget),
+    };
+    let mut done = 0;
+    let result = run_steps(&mut run, &steps, args.single_transaction, limits, &mut done, ctx);
+    end(run, result, done, steps.len(), ctx)
+}
+
+/// Runs the steps in order, and counts those that are done.
+pub(crate) fn run_steps(
+    run: &mut Run,
+    steps: &[Step],
+    single_transaction: bool,
+    limits: Limits,
+    done: &mut usize,
+    ctx: &mut Ctx,
+) -> Result<()> {
+    let mut writer = Writer::new(limits);
+    if single_transaction {
+        writer.apply(run, steps, ctx)?;
+        *done = steps.len();
+    } else {
+        for step in steps {
+            if step.script.transaction {
+                writer.apply(run, std::slice::from_ref(step), ctx)?;
+            } else {
+                journalled::apply(run, step, limits, ctx)?;
+            }
+            *done += 1;
+        }
+    }
+    writer.verify_last(run)
+}
+
+/// Ends a run whatever came of it, and hands its error on.
+pub(crate) fn end(
+    run: Run,
+    result: Result<()>,
+    done: usize,
+    steps: usize,
+    ctx: &mut Ctx,
+) -> Result<Exit> {
+    let status = match &result {
+        Ok(()) => RunStatus::Done,
+        Err(Error::Interrupted { .. }) => RunStatus::Interrupted,
+        Err(_) => RunStatus::Failed,
+    };
+    let lost = matches!(result, Err(Error::LeaseLost { .. } | Error::CommitUnknown { .. }));
+    if !lost {
+        let finished = run.finish(status, done as u32, (steps - done) as u32, ctx);
+        if let (Err(err), Err(_)) = (&finished, &result) {
+            log::error!("the end of the run could not be recorded: {err}");
+        } else {
+            finished?;
+        }
+    }
+    result.map(|()| Exit::Ok)
+}
+
+/// What is pending now, each checked as a whole.
+fn steps(
+    files: &[Migration],
+    session: &Session,
+    ledger: &Ledger,
+    choice: &Choice,
+) -> Result<Vec<Step>> {
+    let runs = match ledger.look(session)? {
+        Presence::Absent => Vec::new(),
+        Presence::Present => history::all(session, ledger)?,
+    };
+    let pending = plan::pending(files, &runs, choice)?;
+    if !pending.is_empty() && !runs.is_empty() {
+        let half = history::unfinished_down(session, ledger)?;
+        if let Some(run) = half.first() {
+            return Err(Error::refused(
+                "half_rolled_back",
+                format!("migration {} `{}` is rolled back in part", run.version, run.name),
+                "finish it with `migrate-apply down`, or decide with `migrate-apply resolve`",
+            ));
+        }
+    }
+    pending.iter().map(Step::up).collect()
+}
+
+/// A plan holds for these files, this database and this head, or not at all.
+fn check_plan(
+    planned: &input::Planned,
+    files: &[Migration],
+    session: &Session,
+    ledger: &Ledger,
+    choice: &Choice,
+) -> Result<()> {
+    let runs = match ledger.look(session)? {
+        Presence::Absent => Vec::new(),
+        Presence::Present => history::all(session, ledger)?,
+    };
+    let pending = plan::pending(files, &runs, choice)?;
+    let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
+    let facts = session.facts();
+    let bound = Bound {
+        system_identifier: &facts.system_identifier,
+        database: &facts.database,
+        ledger_schema: ledger.schema(),
+        head: plan::newest(&runs),
+    };
+    let now = plan::hash(bound, &migrations);
+    if now == planned.plan.plan_hash {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "plan_moved",
+        format!("the plan is {}, but what stands now is {now}", planned.plan.plan_hash),
+        "files, database or migration head have changed since: make and review a new plan",
+    ))
+}
+
+/// What cannot be part of one transaction is named before anything is done.
+fn check_together(args: &Args, steps: &[Step]) -> Result<()> {
+    if !args.single_transaction {
+        return Ok(());
+    }
+    match steps.iter().find(|it| !it.script.transaction) {
+        None => Ok(()),
+        Some(step) => Err(Error::usage(
+            format!(
+                "migration {} `{}` runs outside a transaction and cannot be part of one",
+                step.version, step.name
+            ),
+            "apply it without `--single-transaction`, or stop in front of it with `--target`",
+        )),
+    }
+}
+
+/// A gate that this version cannot judge is closed, not open.
+fn check_gates(place: &Place, steps: &[Step], ctx: &Ctx) -> Result<()> {
+    let mut require = ctx.config.require.clone();
+    if ctx.config.env.is_none()
+        && place.ledger.look(&place.session)? == Presence::Present
+        && let Some(environment) = audit::environment(&place.session, &place.ledger)?
+    {
+        require = ctx.config.require_of(&environment).cloned().ok_or_else(|| {
+            Error::refused(
+                "environment_unknown",
+                format!("this ledger was made under the environment `{environment}`, which is not known here"),
+                format!("run with `--env {environment}` and the migrate.toml that describes it"),
+            )
+        })?;
+    }
+    let unjudged = [
+        ("backup", require.backup.is_some()),
+        ("approvals", require.approvals.is_some_and(|it| it > 0)),
+        ("rehearsal", require.rehearsal == Some(true)),
+        ("preflight", require.preflight == Some(true)),
+    ];
+    if let Some((gate, _)) = unjudged.iter().find(|(_, required)| *required) {
+        return Err(Error::refused(
+            "gate",
+            format!("migrate.toml requires `{gate}`, which this version cannot check"),
+            "a later version does; until then the gate can only be taken out of the file",
+        ));
+    }
+    let worst: Option<&Step> = steps.iter().max_by_key(|it| it.risk);
+    match (require.max_risk, worst) {
+        (Some(max), Some(step)) if step.risk > max => Err(Error::refused(
+            "gate",
+            format!(
+                "migration {} `{}` has risk {}, and max_risk is {max}",
+                step.version, step.name, step.risk
+            ),
+            "make it safer, or raise `max_risk` for this environment",
+        )),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) fn nothing_to_do(direction: Direction) -> Record {
+    Record::ApplyFinished(ApplyFinished {
+        run_id: None,
+        direction,
+        status: RunStatus::NothingToDo,
+        done: 0,
+        pending: 0,
+        ms: 0,
+        audit_head: None,
+    })
+}

@@ -1,0 +1,157 @@
+//! `validate`: the files by themselves, and the history against them.
+
+use migrate_core::{
+    ctx::Ctx,
+    error::{Error, Result},
+    exit::Exit,
+    ledger::{Presence, history},
+    migration::{Migration, dir},
+    plan::{self, Known},
+    record::{Finding, MigrationState, PendingRow, Record, Severity, Validation},
+};
+
+use crate::{run::Place, step};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Look at the files only, without a database
+    #[arg(long)]
+    offline: bool,
+}
+
+pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
+    let files = match dir::read_dir(&ctx.config.migrations) {
+        Ok(files) => files,
+        Err(err @ (Error::MigrationFile { .. } | Error::Sql { .. })) => {
+            ctx.emit(Record::Finding(of_error(&err)));
+            ctx.emit(Record::Validation(Validation {
+                valid: false,
+                errors: 1,
+                warnings: 0,
+                pending: Vec::new(),
+            }));
+            return Ok(Exit::No);
+        }
+        Err(err) => return Err(err),
+    };
+    let runs = if args.offline {
+        Vec::new()
+    } else {
+        let place = Place::open(ctx)?;
+        match place.ledger.look(&place.session)? {
+            Presence::Absent => Vec::new(),
+            Presence::Present => history::all(&place.session, &place.ledger)?,
+        }
+    };
+    let known = plan::known(&files, &runs);
+    let mut findings: Vec<Finding> = known.iter().filter_map(against_history).collect();
+    for file in &files {
+        findings.extend(findings_of(file)?);
+    }
+    let count = |severity| findings.iter().filter(|it| it.severity == severity).count() as u32;
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let pending = known.iter().filter_map(pending).collect::<Result<Vec<_>>>()?;
+    for finding in findings {
+        ctx.emit(Record::Finding(finding));
+    }
+    ctx.emit(Record::Validation(Validation { valid: errors == 0, errors, warnings, pending }));
+    Ok(if errors == 0 { Exit::Ok } else { Exit::No })
+}
+
+fn pending(known: &Known<'_>) -> Option<Result<PendingRow>> {
+    let file = known.file.filter(|_| {
+        matches!(
+            known.state,
+            MigrationState::Pending | MigrationState::Failed | MigrationState::OutOfOrder
+        )
+    })?;
+    // A file that cannot be parsed is a finding already.
+    let risk = crate::plan::risk(file).unwrap_or(migrate_core::migration::risk::Risk::High);
+    Some(Ok(PendingRow { version: file.version.clone(), file: file.file.clone(), risk }))
+}
+
+/// What is wrong with a file by itself.
+pub(crate) fn findings_of(file: &Migration) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    let scripts = std::iter::once(&file.up).chain(file.down.as_ref());
+    for script in scripts {
+        match step::check(script) {
+            Ok(summary) if summary.statements == 0 => findings.push(Finding {
+                severity: Severity::Warning,
+                code: "empty".to_owned(),
+                version: Some(file.version.clone()),
+                message: format!("{} holds no statement", script.file),
+                hint: None,
+                file: Some(script.file.clone()),
+                line: None,
+                column: None,
+            }),
+            Ok(_) => (),
+            Err(err) => {
+                findings.push(Finding { version: Some(file.version.clone()), ..of_error(&err) })
+            }
+        }
+    }
+    if file.down.is_none() {
+        findings.push(Finding {
+            severity: Severity::Info,
+            code: "irreversible".to_owned(),
+            version: Some(file.version.clone()),
+            message: format!("{} has no way down", file.file),
+            hint: Some("add `-- migrate:down`, or plan to restore a backup".to_owned()),
+            file: Some(file.file.clone()),
+            line: None,
+            column: None,
+        });
+    }
+    Ok(findings)
+}
+
+fn of_error(err: &Error) -> Finding {
+    let at = match err {
+        Error::Sql { at, .. } => Some(at),
+        _ => None,
+    };
+    Finding {
+        severity: Severity::Error,
+        code: err.kind().to_owned(),
+        version: None,
+        message: err.to_string(),
+        hint: err.hint(),
+        file: at.map(|it| it.file.clone()),
+        line: at.map(|it| it.line),
+        column: at.map(|it| it.column),
+    }
+}
+
+fn against_history(known: &Known<'_>) -> Option<Finding> {
+    let version = known.file.map(|it| &it.version).or(known.run.map(|it| &it.version))?;
+    let name = known.file.map(|it| &it.name).or(known.run.map(|it| &it.name))?;
+    let (message, hint) = match known.state {
+        MigrationState::Pending | MigrationState::Applied => return None,
+        MigrationState::Changed => (
+            "was changed after it was applied",
+            "restore the file, and put the change in a new migration",
+        ),
+        MigrationState::Missing => ("is applied, but its file is gone", "bring the file back"),
+        MigrationState::OutOfOrder => (
+            "is older than the newest applied one",
+            "give it a newer version, or apply it with `--allow-out-of-order`",
+        ),
+        MigrationState::Failed => (
+            "did not end well when it last ran",
+            "mend the cause and run `migrate-apply up`, or decide with `migrate-apply resolve`",
+        ),
+    };
+    let failed = known.state == MigrationState::Failed;
+    Some(Finding {
+        severity: if failed { Severity::Warning } else { Severity::Error },
+        code: known.state.as_str().to_owned(),
+        version: Some(version.clone()),
+        message: format!("migration {version} `{name}` {message}"),
+        hint: Some(hint.to_owned()),
+        file: known.file.map(|it| it.file.clone()),
+        line: None,
+        column: None,
+    })
+}

@@ -1,0 +1,16 @@
+-- Appends a row to the chain: $1 timestamp, $2 actor, $3 action, $4 subject, $5 run, $6 canonical.
+insert into {ledger}._migration_audit_log
+    (id, timestamp, actor, action, subject, run_id, details, canonical, prev_hash, hash)
+select head.id + 1, $1, $2, $3, $4, $5, $6::text::jsonb -> 'details', $6::text, head.hash,
+       sha256('migrate-audit/v1'::bytea || int8send(head.id + 1) || head.hash
+              || int8send(octet_length(bytes.canonical)) || bytes.canonical)
+from (
+    select id, hash from {ledger}._migration_audit_log
+    union all
+    -- The row before the first one.
+    select 0, '\x0000000000000000000000000000000000000000000000000000000000000000'
+    order by id desc
+    limit 1
+) as head,
+(select convert_to($6::text, 'UTF8') as canonical) as bytes
+returning id, encode(hash, 'hex') as hash, txid_current_if_assigned() as xid

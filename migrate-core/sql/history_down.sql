@@ -1,0 +1,8 @@
+-- Runs down that did not end: begun outside a transaction, or failed part way.
+select id, version, name, checksum, status, applied_at, execution_ms, applied_by, error, run_id
+from {ledger}._migration_history as h
+where direction = 'down' and status in ('running', 'failed')
+  and not exists (
+      select from {ledger}._migration_history as later where later.version = h.version and later.id > h.id
+  )
+order by id

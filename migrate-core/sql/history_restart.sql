@@ -1,0 +1,4 @@
+-- Takes up the unfinished run $1 again, in the run $2.
+update {ledger}._migration_history
+set status = 'running', run_id = $2, error = null, finished_at = null
+where id = $1 and status in ('running', 'failed')

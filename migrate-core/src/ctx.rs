@@ -1,0 +1,149 @@
+//! What every command receives besides its own arguments: the clock, the output, the configuration.
+
+use std::{
+    env,
+    io::{self, IsTerminal, Write},
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    cli::{CommonArgs, Format},
+    config::Config,
+    error::Result,
+    exit::Exit,
+    record::{Line, Record, VERSION},
+    text,
+};
+
+pub struct Ctx {
+    pub config: Config,
+    tool: &'static str,
+    format: Format,
+    held: Vec<Line>,
+    lost_output: Option<io::Error>,
+}
+
+impl Ctx {
+    pub(crate) fn new(tool: &'static str, common: &CommonArgs, config: Config) -> Ctx {
+        let format = common.output.unwrap_or_else(|| {
+            if io::stdout().is_terminal() { Format::Text } else { Format::Json }
+        });
+        Ctx { config, tool, format, held: Vec::new(), lost_output: None }
+    }
+
+    pub fn tool(&self) -> &'static str {
+        self.tool
+    }
+
+    /// Whether a person reads stdout.
+    pub fn for_people(&self) -> bool {
+        self.format == Format::Text
+    }
+
+    /// The time, which tests of a debug build may set with `MIGRATE_NOW`.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn now(&self) -> DateTime<Utc> {
+        match env::var("MIGRATE_NOW") {
+            Ok(fixed) if cfg!(debug_assertions) => fixed.parse().expect("MIGRATE_NOW is a time"),
+            _ => Utc::now(),
+        }
+    }
+
+    /// The record with its time, to be said on stdout and in the audit log alike.
+    pub fn line(&self, record: Record) -> Line {
+        Line { v: VERSION, at: self.now(), tool: self.tool.to_owned(), record }
+    }
+
+    /// Writes one record to stdout.
+    pub fn emit(&mut self, record: Record) {
+        let line = self.line(record);
+        self.emit_line(line);
+    }
+
+    /// Writes a line that is said elsewhere too.
+    ///
+    /// A closed pipe must not stop a migration half way (`migrate-apply up | head -1`), so
+    /// the first failure is kept for the end of the run, and the work goes on.
+    pub fn emit_line(&mut self, line: Line) {
+        let drawn = self.format == Format::Text && text::is_row(&line.record);
+        if drawn || self.format == Format::Csv {
+            self.held.push(line);
+            return;
+        }
+        self.flush_rows();
+        self.emit_now(&[line]);
+    }
+
+    /// Writes records that became known at the same moment, in one write.
+    pub fn emit_together(&mut self, records: Vec<Record>) {
+        let at = self.now();
+        let lines: Vec<Line> = records
+            .into_iter()
+            .map(|record| Line { v: VERSION, at, tool: self.tool.to_owned(), record })
+            .collect();
+        self.flush_rows();
+        self.emit_now(&lines);
+    }
+
+    /// Prints the JSON Schema of all records that a tool may print.
+    pub fn print_schema(&mut self) -> Result<Exit> {
+        let schema = schemars::schema_for!(Line);
+        let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
+        text.push('\n');
+        self.write(text.as_bytes());
+        Ok(Exit::Ok)
+    }
+
+    /// Prints a man page made from the command line and its help.
+    pub fn print_man_page(&mut self, command: clap::Command) -> Result<Exit> {
+        let mut page = Vec::new();
+        // Writing to memory does not fail.
+        let _ = clap_mangen::Man::new(command).render(&mut page);
+        self.write(&page);
+        Ok(Exit::Ok)
+    }
+
+    /// Draws the rows of a listing that were held back to become one table.
+    pub(crate) fn flush_rows(&mut self) {
+        let rows = std::mem::take(&mut self.held);
+        if !rows.is_empty() {
+            let table = match self.format {
+                Format::Csv => text::csv(&rows),
+                Format::Text | Format::Json => text::table(&rows).into_bytes(),
+            };
+            self.write(&table);
+        }
+    }
+
+    pub(crate) fn lost_output(self) -> Option<io::Error> {
+        self.lost_output
+    }
+
+    fn emit_now(&mut self, lines: &[Line]) {
+        let mut out = Vec::new();
+        for line in lines {
+            match self.format {
+                Format::Text => {
+                    if let Some(said) = text::line(&line.record) {
+                        out.extend_from_slice(said.as_bytes());
+                        out.push(b'\n');
+                    }
+                }
+                Format::Json | Format::Csv => {
+                    serde_json::to_writer(&mut out, line).expect("records have string keys only");
+                    out.push(b'\n');
+                }
+            }
+        }
+        self.write(&out);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        if self.lost_output.is_some() {
+            return;
+        }
+        let mut stdout = io::stdout().lock();
+        self.lost_output = stdout.write_all(bytes).and_then(|()| stdout.flush()).err();
+    }
+}

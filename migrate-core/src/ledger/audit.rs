@@ -1,0 +1,130 @@
+//! `_migration_audit_log`: what was done, tried and decided, each row chained to the one before.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::Ledger;
+use crate::{
+    connect::session::Session,
+    error::{Error, Result},
+    record::{AuditHead, Line},
+};
+
+pub const LOCK: &str = include_str!("../../sql/audit_lock.sql");
+pub const APPEND: &str = include_str!("../../sql/audit_append.sql");
+const HEAD: &str = include_str!("../../sql/audit_head.sql");
+const ENVIRONMENT: &str = include_str!("../../sql/audit_environment.sql");
+
+/// A row to append. `canonical` is what is hashed; the other fields are copies of parts of it.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub timestamp: DateTime<Utc>,
+    pub actor: String,
+    pub action: String,
+    pub subject: Option<String>,
+    pub run_id: Option<String>,
+    pub canonical: String,
+}
+
+#[derive(Serialize)]
+struct Canonical<'a> {
+    timestamp: DateTime<Utc>,
+    actor: &'a str,
+    action: &'a str,
+    subject: Option<&'a str>,
+    run_id: Option<&'a str>,
+    details: &'a Line,
+}
+
+impl Entry {
+    /// The row that says `line`: the same value that goes to stdout.
+    pub fn new(
+        session: &Session,
+        line: &Line,
+        subject: Option<&str>,
+        run_id: Option<&str>,
+    ) -> Entry {
+        let timestamp = session.server_now();
+        // The server keeps microseconds: what is hashed must be what is stored.
+        let timestamp =
+            DateTime::from_timestamp_micros(timestamp.timestamp_micros()).unwrap_or(timestamp);
+        let actor = session.facts().role.clone();
+        let action = line.record.kind();
+        let canonical =
+            Canonical { timestamp, actor: &actor, action, subject, run_id, details: line };
+        let canonical = serde_json::to_string(&canonical).expect("records have string keys only");
+        Entry {
+            timestamp,
+            actor,
+            action: action.to_owned(),
+            subject: subject.map(str::to_owned),
+            run_id: run_id.map(str::to_owned),
+            canonical,
+        }
+    }
+}
+
+/// Appends `line` in the transaction under way.
+///
+/// The lock is a statement of its own: the newest row is read after it was got, or two writers
+/// would chain to the same row.
+pub fn append(
+    session: &Session,
+    ledger: &Ledger,
+    line: &Line,
+    subject: Option<&str>,
+    run_id: Option<&str>,
+) -> Result<AuditHead> {
+    let doing = "write to the audit log";
+    let entry = Entry::new(session, line, subject, run_id);
+    session.run(&ledger.sql(LOCK)).map_err(Error::database(doing))?;
+    let row = session
+        .query_opt(
+            &ledger.sql(APPEND),
+            &[
+                &entry.timestamp,
+                &entry.actor,
+                &entry.action,
+                &entry.subject,
+                &entry.run_id,
+                &entry.canonical,
+            ],
+        )
+        .map_err(Error::database(doing))?;
+    // A trigger could swallow the row and let the INSERT succeed.
+    let row = row.ok_or_else(|| {
+        Error::refused(
+            "foreign_ledger",
+            "the audit log did not take the row",
+            "look for triggers and rules on `_migration_audit_log`",
+        )
+    })?;
+    Ok(AuditHead { id: row.get("id"), hash: row.get("hash") })
+}
+
+/// Appends `line` in a transaction of its own, so that no later failure takes it back.
+pub fn record(
+    session: &Session,
+    ledger: &Ledger,
+    line: &Line,
+    subject: Option<&str>,
+    run_id: Option<&str>,
+) -> Result<AuditHead> {
+    session.transaction(|session| append(session, ledger, line, subject, run_id))
+}
+
+/// The newest row of the chain.
+pub fn head(session: &Session, ledger: &Ledger) -> Result<Option<AuditHead>> {
+    let row = session
+        .query_opt(&ledger.sql(HEAD), &[])
+        .map_err(Error::database("read the head of the audit log"))?;
+    Ok(row.map(|row| AuditHead { id: row.get("id"), hash: row.get("hash") }))
+}
+
+/// The environment that the ledger was made under.
+pub fn environment(session: &Session, ledger: &Ledger) -> Result<Option<String>> {
+    let row = session
+        .query_opt(&ledger.sql(ENVIRONMENT), &[])
+        .map_err(Error::database("read the ledger's environment"))?;
+    Ok(row.and_then(|row| row.get("environment")))
+}

@@ -1,0 +1,180 @@
+//! `_migration_history`: a row a run of a migration.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
+
+use super::Ledger;
+use crate::{
+    connect::session::Session,
+    error::{Error, Result},
+    migration::{risk::Risk, version::Version},
+    record::Direction,
+};
+
+const ALL: &str = include_str!("../../sql/history_all.sql");
+const DOWN: &str = include_str!("../../sql/history_down.sql");
+pub(crate) const INSERT: &str = include_str!("../../sql/history_insert.sql");
+const FINISH: &str = include_str!("../../sql/history_finish.sql");
+const RESTART: &str = include_str!("../../sql/history_restart.sql");
+pub(crate) const ROLL_BACK: &str = include_str!("../../sql/history_roll_back.sql");
+
+/// What a run of a migration came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    Running,
+    Applied,
+    Failed,
+    RolledBack,
+}
+
+impl Status {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Running => "running",
+            Status::Applied => "applied",
+            Status::Failed => "failed",
+            Status::RolledBack => "rolled_back",
+        }
+    }
+
+    fn parse(text: &str) -> Status {
+        match text {
+            "running" => Status::Running,
+            "applied" => Status::Applied,
+            "failed" => Status::Failed,
+            // The table's own CHECK allows nothing else.
+            _ => Status::RolledBack,
+        }
+    }
+}
+
+/// A run as the table has it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub id: i64,
+    pub version: Version,
+    pub name: String,
+    pub checksum: String,
+    pub status: Status,
+    pub applied_at: DateTime<Utc>,
+    pub execution_ms: Option<i64>,
+    pub applied_by: String,
+    pub error: Option<String>,
+    pub run_id: String,
+}
+
+/// A run to record.
+#[derive(Debug, Clone)]
+pub struct NewRun<'a> {
+    pub version: &'a Version,
+    pub name: &'a str,
+    pub direction: Direction,
+    pub checksum: &'a str,
+    pub status: Status,
+    pub execution_ms: Option<i64>,
+    pub estimate_ms: Option<i64>,
+    pub risk: Option<Risk>,
+    pub run_id: &'a str,
+    pub error: Option<&'a str>,
+}
+
+/// The last run up of each version, in the order of application.
+pub fn all(session: &Session, ledger: &Ledger) -> Result<Vec<Run>> {
+    read(session, &ledger.sql(ALL))
+}
+
+/// Runs down that began and did not end well.
+pub fn unfinished_down(session: &Session, ledger: &Ledger) -> Result<Vec<Run>> {
+    read(session, &ledger.sql(DOWN))
+}
+
+fn read(session: &Session, sql: &str) -> Result<Vec<Run>> {
+    let rows = session.query(sql, &[]).map_err(Error::database("read the history"))?;
+    rows.iter().map(run).collect()
+}
+
+fn run(row: &Row) -> Result<Run> {
+    let version: &str = row.get("version");
+    Ok(Run {
+        id: row.get("id"),
+        version: version.parse().map_err(|_| {
+            Error::refused(
+                "foreign_ledger",
+                format!("`_migration_history` holds `{version}`, which is no version"),
+                "find out who wrote it; nothing of ours does",
+            )
+        })?,
+        name: row.get("name"),
+        checksum: row.get("checksum"),
+        status: Status::parse(row.get("status")),
+        applied_at: row.get("applied_at"),
+        execution_ms: row.get("execution_ms"),
+        applied_by: row.get("applied_by"),
+        error: row.get("error"),
+        run_id: row.get("run_id"),
+    })
+}
+
+/// Inserts a run in the transaction under way and returns its id.
+pub fn insert(session: &Session, ledger: &Ledger, run: &NewRun<'_>) -> Result<i64> {
+    let row = session
+        .query_one(
+            &ledger.sql(INSERT),
+            &[
+                &run.version.to_string(),
+                &run.name,
+                &run.direction.as_str(),
+                &run.checksum,
+                &run.status.as_str(),
+                &run.execution_ms,
+                &run.estimate_ms,
+                &run.risk.map(Risk::name),
+                &run.run_id,
+                &run.error,
+            ],
+        )
+        .map_err(Error::database("write to the history"))?;
+    Ok(row.get("id"))
+}
+
+/// Ends the run `id`.
+pub fn finish(
+    session: &Session,
+    ledger: &Ledger,
+    id: i64,
+    status: Status,
+    execution_ms: i64,
+    error: Option<&str>,
+) -> Result<()> {
+    let rows = session
+        .execute(&ledger.sql(FINISH), &[&id, &status.as_str(), &execution_ms, &error])
+        .map_err(Error::database("write to the history"))?;
+    one_row(rows)
+}
+
+/// Takes an unfinished run up again.
+pub fn restart(session: &Session, ledger: &Ledger, id: i64, run_id: &str) -> Result<()> {
+    let rows = session
+        .execute(&ledger.sql(RESTART), &[&id, &run_id])
+        .map_err(Error::database("write to the history"))?;
+    one_row(rows)
+}
+
+/// Marks the run up of a version as undone.
+pub fn roll_back(session: &Session, ledger: &Ledger, version: &Version) -> Result<()> {
+    session
+        .execute(&ledger.sql(ROLL_BACK), &[&version.to_string()])
+        .map_err(Error::database("write to the history"))
+        .map(drop)
+}
+
+fn one_row(rows: u64) -> Result<()> {
+    if rows == 1 {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "history_changed",
+        "the history was changed by somebody else while this ran",
+        "see `migrate-apply status` and the audit log, then run again",
+    ))
+}

@@ -1,0 +1,164 @@
+//! The JSON lines on stdout: what one tool writes, the next one reads and the audit log keeps.
+//!
+//! These types are the schema. A field may be added; a renamed or removed one, or a record
+//! with another meaning, raises [`VERSION`].
+
+mod apply;
+mod listing;
+mod lock;
+
+use std::fmt;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize, Serializer};
+
+pub use apply::*;
+pub use listing::*;
+pub use lock::*;
+
+/// The version of the record format.
+pub const VERSION: u8 = 1;
+
+/// One line: `{"v":1,"at":"…","tool":"migrate-apply","type":"migration.applied",…}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Line {
+    pub v: u8,
+    /// When it happened or was looked at; UTC with milliseconds.
+    #[serde(serialize_with = "milliseconds")]
+    pub at: DateTime<Utc>,
+    pub tool: String,
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// A listing row has a noun as its type; something that happened has `noun.verb` in the past.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type")]
+pub enum Record {
+    #[serde(rename = "apply.started")]
+    ApplyStarted(ApplyStarted),
+    #[serde(rename = "apply.finished")]
+    ApplyFinished(ApplyFinished),
+    #[serde(rename = "migration.started")]
+    MigrationStarted(MigrationStarted),
+    #[serde(rename = "statement.done")]
+    StatementDone(StatementDone),
+    #[serde(rename = "migration.progress")]
+    MigrationProgress(MigrationProgress),
+    #[serde(rename = "migration.applied")]
+    MigrationApplied(MigrationApplied),
+    #[serde(rename = "migration.rolled_back")]
+    MigrationRolledBack(MigrationApplied),
+    #[serde(rename = "migration.failed")]
+    MigrationFailed(MigrationFailed),
+    #[serde(rename = "migration.resolved")]
+    MigrationResolved(MigrationResolved),
+    #[serde(rename = "migration.baselined")]
+    MigrationBaselined(MigrationBaselined),
+    #[serde(rename = "migration.created")]
+    MigrationCreated(MigrationCreated),
+    #[serde(rename = "dry_run.finished")]
+    DryRunFinished(DryRunFinished),
+    #[serde(rename = "migration")]
+    Migration(MigrationRow),
+    #[serde(rename = "finding")]
+    Finding(Finding),
+    #[serde(rename = "validation")]
+    Validation(Validation),
+    #[serde(rename = "plan.step")]
+    PlanStep(PlanStep),
+    #[serde(rename = "plan")]
+    Plan(Plan),
+    #[serde(rename = "lock")]
+    Lock(LockRow),
+    #[serde(rename = "lock.acquired")]
+    LockAcquired(LockAcquired),
+    #[serde(rename = "lock.waited")]
+    LockWaited(LockWaited),
+    #[serde(rename = "lock.renewed")]
+    LockRenewed(LockRenewed),
+    #[serde(rename = "lock.released")]
+    LockReleased(LockReleased),
+    #[serde(rename = "lock.broken")]
+    LockBroken(LockBroken),
+    #[serde(rename = "lock.lost")]
+    LockLost(LockLost),
+    #[serde(rename = "ledger.created")]
+    LedgerCreated(LedgerCreated),
+    #[serde(rename = "command.finished")]
+    CommandFinished(CommandFinished),
+    #[serde(rename = "error")]
+    Error(ErrorRecord),
+}
+
+impl Record {
+    /// The `type` of the record, which is also the `action` of its audit row.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Record::ApplyStarted(_) => "apply.started",
+            Record::ApplyFinished(_) => "apply.finished",
+            Record::MigrationStarted(_) => "migration.started",
+            Record::StatementDone(_) => "statement.done",
+            Record::MigrationProgress(_) => "migration.progress",
+            Record::MigrationApplied(_) => "migration.applied",
+            Record::MigrationRolledBack(_) => "migration.rolled_back",
+            Record::MigrationFailed(_) => "migration.failed",
+            Record::MigrationResolved(_) => "migration.resolved",
+            Record::MigrationBaselined(_) => "migration.baselined",
+            Record::MigrationCreated(_) => "migration.created",
+            Record::DryRunFinished(_) => "dry_run.finished",
+            Record::Migration(_) => "migration",
+            Record::Finding(_) => "finding",
+            Record::Validation(_) => "validation",
+            Record::PlanStep(_) => "plan.step",
+            Record::Plan(_) => "plan",
+            Record::Lock(_) => "lock",
+            Record::LockAcquired(_) => "lock.acquired",
+            Record::LockWaited(_) => "lock.waited",
+            Record::LockRenewed(_) => "lock.renewed",
+            Record::LockReleased(_) => "lock.released",
+            Record::LockBroken(_) => "lock.broken",
+            Record::LockLost(_) => "lock.lost",
+            Record::LedgerCreated(_) => "ledger.created",
+            Record::CommandFinished(_) => "command.finished",
+            Record::Error(_) => "error",
+        }
+    }
+}
+
+/// How a command that failed ends its stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorRecord {
+    /// A stable word for the situation, such as `busy` or `statement_failed`.
+    pub kind: String,
+    pub message: String,
+    /// What to do next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    pub exit_code: u8,
+    /// Where in a file, for SQL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sqlstate: Option<String>,
+}
+
+impl fmt::Display for ErrorRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.message)
+    }
+}
+
+fn milliseconds<S: Serializer>(at: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&timestamp(at))
+}
+
+/// RFC 3339, UTC, milliseconds: the one way a time is written.
+pub fn timestamp(at: &DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}

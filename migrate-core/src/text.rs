@@ -1,0 +1,379 @@
+//! How records look to a person: tables for listings, a line for what happened.
+
+use chrono::{DateTime, Utc};
+use comfy_table::{Table, presets::NOTHING};
+use serde_json::{Map, Value};
+
+use crate::record::{
+    ApplyFinished, Direction, Line, LockRow, MigrationApplied, MigrationRow, Record, RunStatus,
+    Severity, StatementDone, Validation,
+};
+
+/// Whether the record is a row of a listing, which a table holds better than lines.
+pub(crate) fn is_row(record: &Record) -> bool {
+    matches!(record, Record::Migration(_) | Record::Lock(_))
+}
+
+/// A listing; all rows are of one type.
+pub(crate) fn table(rows: &[Line]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    for (index, line) in rows.iter().enumerate() {
+        let (head, cells) = match &line.record {
+            Record::Migration(row) => migration(row),
+            Record::Lock(row) => lock(row),
+            _ => continue,
+        };
+        if index == 0 {
+            table.set_header(head);
+        }
+        table.add_row(cells);
+    }
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn migration(row: &MigrationRow) -> (Vec<&'static str>, Vec<String>) {
+    let mut head = vec!["VERSION", "NAME", "STATE", "RISK", "APPLIED AT", "TOOK"];
+    let mut cells = vec![
+        row.version.to_string(),
+        escape(&row.name),
+        row.state.as_str().to_owned(),
+        row.risk.map(|it| it.to_string()).unwrap_or_default(),
+        row.applied_at.as_ref().map(time).unwrap_or_default(),
+        row.execution_ms.map(|it| took(it.unsigned_abs())).unwrap_or_default(),
+    ];
+    if row.file.is_some() || row.applied_by.is_some() {
+        head.extend(["BY", "DOWN", "FILE", "ERROR"]);
+        cells.push(row.applied_by.clone().unwrap_or_default());
+        cells.push(row.reversible.map_or("", |it| if it { "yes" } else { "no" }).to_owned());
+        cells.push(escape(row.file.as_deref().unwrap_or("(gone)")));
+        cells.push(escape(row.error.as_deref().unwrap_or_default()));
+    }
+    (head, cells)
+}
+
+fn lock(row: &LockRow) -> (Vec<&'static str>, Vec<String>) {
+    let head = vec!["LOCK", "TOKEN", "STATE", "OWNER", "PROCESS", "SINCE", "EXPIRES", "REASON"];
+    let state = serde_json::to_value(row.state).ok();
+    let cells = vec![
+        row.lock_name.clone(),
+        row.token.to_string(),
+        state.and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default(),
+        escape(&row.owner),
+        format!("{}@{}", row.pid, escape(&row.host)),
+        time(&row.acquired_at),
+        time(&row.expires_at),
+        escape(row.reason.as_deref().unwrap_or_default()),
+    ];
+    (head, cells)
+}
+
+/// What happened, in a line; nothing where it would only be noise.
+pub(crate) fn line(record: &Record) -> Option<String> {
+    Some(match record {
+        Record::ApplyStarted(it) => {
+            let what = match it.direction {
+                Direction::Up => "to apply",
+                Direction::Down => "to roll back",
+            };
+            format!(
+                "{} {what} on `{}` (run {})",
+                migrations(it.versions.len()),
+                it.database,
+                it.run_id
+            )
+        }
+        Record::ApplyFinished(it) => finished(it),
+        Record::MigrationStarted(it) => {
+            let arrow = if it.direction == Direction::Up { "▶" } else { "◀" };
+            let mut text = format!("{arrow} {} {}", it.version, escape(&it.name));
+            if let Some(estimate) = it.estimate_ms {
+                text += &format!(" (estimate {})", took(estimate));
+            }
+            if let Some(statement) = it.resumed_at {
+                text += &format!(" (resumed at statement {statement})");
+            }
+            text
+        }
+        Record::StatementDone(it) => statement(it),
+        Record::MigrationProgress(it) => format!("  … {}", escape(&it.message)),
+        Record::MigrationApplied(it) => applied("applied", it),
+        Record::MigrationRolledBack(it) => applied("rolled back", it),
+        Record::MigrationFailed(it) => {
+            let mut text = format!("✗ {} {} failed", it.version, escape(&it.name));
+            for leftover in &it.leftovers {
+                text += &format!(
+                    "\n  left over: {} ({}); repair: {}",
+                    escape(&leftover.object),
+                    leftover.problem,
+                    escape(&leftover.repair)
+                );
+            }
+            text
+        }
+        Record::MigrationResolved(it) => format!("✓ {} is resolved", it.version),
+        Record::MigrationBaselined(it) => {
+            format!("✓ {} {} recorded as applied", it.version, escape(&it.name))
+        }
+        Record::MigrationCreated(it) => format!("Created {}", escape(&it.file)),
+        Record::DryRunFinished(it) => {
+            let mut text = format!(
+                "✓ Dry run done: {}, {} statements, {}; nothing was changed",
+                migrations(it.migrations as usize),
+                it.statements,
+                took(it.ms)
+            );
+            for left in &it.not_undone {
+                text += &format!("\n  not undone: {left}");
+            }
+            text
+        }
+        Record::Finding(it) => {
+            let mark = match it.severity {
+                Severity::Error => "✗",
+                Severity::Warning => "!",
+                Severity::Info => "·",
+            };
+            let mut text = format!("{mark} {}", escape(&it.message));
+            if let Some(hint) = &it.hint {
+                text += &format!("\n  hint: {}", escape(hint));
+            }
+            text
+        }
+        Record::Validation(it) => validation(it),
+        Record::PlanStep(it) => {
+            let estimate = it.estimate_ms.map(|it| format!(", estimate {}", took(it)));
+            format!(
+                "- {} {} (risk: {}, {} statements{})",
+                it.version,
+                escape(&it.name),
+                it.risk,
+                it.statements,
+                estimate.unwrap_or_default()
+            )
+        }
+        Record::Plan(it) => format!(
+            "Plan {} of {} on `{}`",
+            it.plan_hash,
+            migrations(it.steps as usize),
+            it.database
+        ),
+        Record::LockAcquired(it) => {
+            let waited = if it.waited_ms >= 100 {
+                format!(", waited {}", took(it.waited_ms))
+            } else {
+                String::new()
+            };
+            format!("✓ Lock `{}` acquired (token {}{waited})", it.lock_name, it.token)
+        }
+        Record::LockWaited(it) => {
+            let holders: Vec<String> =
+                it.holders.iter().map(crate::ledger::lease::describe).collect();
+            format!(
+                "  waited {} for {}: {}",
+                took(it.waited_ms),
+                escape(&it.waiting_for),
+                escape(&holders.join("; "))
+            )
+        }
+        Record::LockRenewed(it) => {
+            format!("✓ Lock `{}` renewed until {}", it.lock_name, time(&it.expires_at))
+        }
+        Record::LockReleased(it) => {
+            format!("✓ Lock `{}` released (token {})", it.lock_name, it.token)
+        }
+        Record::LockBroken(it) => format!(
+            "✓ Lock `{}` of {}@{} broken (token {})",
+            it.lock_name,
+            escape(&it.owner),
+            escape(&it.host),
+            it.token
+        ),
+        Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
+        Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
+        Record::Migration(_) | Record::Lock(_) => return None,
+    })
+}
+
+fn finished(it: &ApplyFinished) -> String {
+    let verb = match it.direction {
+        Direction::Up => "applied",
+        Direction::Down => "rolled back",
+    };
+    let left = match it.pending {
+        0 => String::new(),
+        left => format!("; {} pending", left),
+    };
+    match it.status {
+        RunStatus::NothingToDo => "✓ Nothing to do".to_owned(),
+        RunStatus::Done => {
+            format!("✓ {} {verb} in {}{left}", migrations(it.done as usize), took(it.ms))
+        }
+        RunStatus::Failed | RunStatus::Interrupted => {
+            format!(
+                "✗ stopped after {} {verb} in {}{left}",
+                migrations(it.done as usize),
+                took(it.ms)
+            )
+        }
+    }
+}
+
+fn migrations(count: usize) -> String {
+    if count == 1 { "1 migration".to_owned() } else { format!("{count} migrations") }
+}
+
+fn statement(it: &StatementDone) -> String {
+    let mut text = format!("  ✓ {} {} (line {}", it.statement, it.command, it.line);
+    if it.rows > 0 {
+        text += &format!(", {} rows", it.rows);
+    }
+    if let Some(ms) = it.ms {
+        text += &format!(", {}", took(ms as u64));
+    }
+    text.push(')');
+    let Some(impact) = &it.impact else { return text };
+    if let Some(why) = &impact.skipped {
+        text += &format!("\n      not run: {}", escape(why));
+    }
+    for lock in &impact.locks {
+        let blocks = match lock.blocks.as_slice() {
+            [] => "blocks nothing".to_owned(),
+            blocks => format!("blocks {}", blocks.join(", ")),
+        };
+        text += &format!("\n      lock {} on {}: {blocks}", lock.mode, escape(&lock.table));
+    }
+    for (word, tables) in [("rewrites", &impact.rewritten), ("scans", &impact.scanned)] {
+        for table in tables {
+            text += &format!(
+                "\n      {word} {} ({}, about {} rows)",
+                escape(&table.table),
+                bytes(table.bytes),
+                table.rows_estimate
+            );
+        }
+    }
+    text
+}
+
+fn applied(verb: &str, it: &MigrationApplied) -> String {
+    let mut text =
+        format!("✓ {} {} {verb} in {}", it.version, escape(&it.name), took(it.execution_ms));
+    if let Some(estimate) = it.estimate_ms {
+        text += &format!(" (estimate {})", took(estimate));
+    }
+    if it.commit.is_some() {
+        text += " (the connection broke at COMMIT; the server says that it took place)";
+    }
+    text
+}
+
+fn validation(it: &Validation) -> String {
+    let mut text = match (it.valid, it.warnings) {
+        (true, 0) => "✓ All migrations are valid".to_owned(),
+        (true, warnings) => format!("✓ All migrations are valid ({warnings} warnings)"),
+        (false, _) => format!("✗ {} problems found", it.errors),
+    };
+    text += &format!("\nPending migrations: {}", it.pending.len());
+    for row in &it.pending {
+        text += &format!("\n- {} (risk: {})", escape(&row.file), row.risk);
+    }
+    text
+}
+
+/// A time as a person reads it, to the second.
+fn time(at: &DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// How long something took.
+pub fn took(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// A size as a person reads it.
+pub fn bytes(bytes: i64) -> String {
+    let units = ["bytes", "kB", "MB", "GB", "TB"];
+    let mut size = bytes as f64;
+    let mut unit = 0;
+    while size >= 1024.0 && unit + 1 < units.len() {
+        size /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} bytes") } else { format!("{size:.1} {}", units[unit]) }
+}
+
+/// Names come from files and databases: what would steer a terminal is shown as an escape.
+fn escape(text: &str) -> String {
+    let bidi = |it: char| matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars()
+        .flat_map(|it| {
+            if it.is_control() || bidi(it) {
+                it.escape_default().collect::<Vec<_>>()
+            } else {
+                vec![it]
+            }
+        })
+        .collect()
+}
+
+/// A listing as CSV; an optional field that one row has is a column of all.
+pub(crate) fn csv(rows: &[Line]) -> Vec<u8> {
+    let rows: Vec<Map<String, Value>> = rows
+        .iter()
+        .filter_map(|line| match serde_json::to_value(line) {
+            Ok(Value::Object(fields)) => Some(fields),
+            _ => None,
+        })
+        .collect();
+    let mut head: Vec<&String> = Vec::new();
+    for field in rows.iter().flat_map(Map::keys) {
+        if !head.contains(&field) {
+            head.push(field);
+        }
+    }
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Writing to memory does not fail.
+    let _ = writer.write_record(&head);
+    for row in &rows {
+        let _ = writer.write_record(head.iter().map(|&field| match row.get(field) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        }));
+    }
+    writer.into_inner().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_are_short() {
+        assert_eq!(took(999), "999 ms");
+        assert_eq!(took(1_500), "1.5 s");
+        assert_eq!(took(61_000), "1 min 1 s");
+        assert_eq!(took(3_660_000), "1 h 1 min");
+        assert_eq!(bytes(1023), "1023 bytes");
+        assert_eq!(bytes(195 * 1024 * 1024), "195.0 MB");
+    }
+
+    #[test]
+    fn a_hostile_name_cannot_steer_the_terminal() {
+        assert_eq!(escape("a\u{1b}[2Jb\u{202e}\n"), "a\\u{1b}[2Jb\\u{202e}\\n");
+    }
+}
