@@ -4,7 +4,7 @@
 //! the others run alone, between a row that says `running` and one that says `done`, and what
 //! became of them is read from the catalog.
 
-use std::{collections::HashMap, time::Instant};
+use std::{cell::Cell, collections::HashMap, time::Instant};
 
 use migrate_core::{
     ctx::Ctx,
@@ -482,13 +482,12 @@ impl Work<'_> {
             command: statement.tag().to_owned(),
             estimate_ms: self.step.estimate_ms(),
             migration_start: self.start,
+            shown: Cell::default(),
         };
         let rows = send::one(&self.run.session, &self.step.script, statement, &mut |elapsed| {
             progress.tick(elapsed, ctx);
         });
-        if began.elapsed().as_secs() >= 2 {
-            progress::clear_live_line();
-        }
+        drop(progress);
         match rows {
             Ok(rows) => Ok((rows, began.elapsed().as_secs_f64() * 1000.0)),
             Err(error) if send::is_lost(&self.run.session, &error) => Err(Stop::Lost(error)),
@@ -563,6 +562,7 @@ impl Work<'_> {
             audit::append(session, ledger, &line, Some(&version), Some(&self.run.run_id))
         })?;
         fault::hit(Point::AfterCommit);
+        progress::done(&line.record);
         ctx.emit_line(line);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! What a person sees of a statement that takes long: a live line, or lines that can be grepped.
 
 use std::{
+    cell::Cell,
     io::{IsTerminal, Write},
     time::Duration,
 };
@@ -15,8 +16,8 @@ use migrate_core::{
 /// Nothing is said of what is done by then.
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
-/// Where a migration stands.
-#[derive(Debug, Clone)]
+/// Where a migration stands. The live line goes when this is dropped, before anything else is said.
+#[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) version: Version,
     pub(crate) statement: u64,
@@ -24,6 +25,8 @@ pub(crate) struct Progress {
     pub(crate) command: String,
     pub(crate) estimate_ms: Option<u64>,
     pub(crate) migration_start: std::time::Instant,
+    /// Whether a live line stands on the terminal.
+    pub(crate) shown: Cell<bool>,
 }
 
 impl Progress {
@@ -45,6 +48,7 @@ impl Progress {
         }
         if std::io::stderr().is_terminal() {
             live_line(&format!("  … {message}"));
+            self.shown.set(true);
         } else {
             log::info!("PROGRESS {} {message}", self.version);
         }
@@ -61,16 +65,28 @@ impl Progress {
     }
 }
 
-/// Removes the live line before something else is written.
-pub(crate) fn clear_live_line() {
-    if std::io::stderr().is_terminal() {
-        live_line("");
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.shown.get() {
+            live_line("");
+        }
     }
+}
+
+/// The last PROGRESS line of a migration that took long.
+pub(crate) fn done(record: &Record) {
+    let (Record::MigrationApplied(it) | Record::MigrationRolledBack(it)) = record else { return };
+    if u128::from(it.execution_ms) < QUIET_FOR.as_millis() || std::io::stderr().is_terminal() {
+        return;
+    }
+    let estimate = it.estimate_ms.map(|it| format!(" (estimate {})", text::took(it)));
+    let took = text::took(it.execution_ms);
+    log::info!("PROGRESS {} done in {took}{}", it.version, estimate.unwrap_or_default());
 }
 
 fn live_line(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    // Back to the start of the line, and clear it to its end.
-    let _ = write!(stderr, "\r\x1b[K{text}");
+    // Back to the start, clear to the end; without wrapping, or a narrow terminal would scroll.
+    let _ = write!(stderr, "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
     let _ = stderr.flush();
 }

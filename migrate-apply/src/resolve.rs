@@ -20,11 +20,11 @@ pub(crate) struct Args {
     version: Version,
 
     /// What it is from now on
-    #[arg(long = "as", value_enum)]
+    #[arg(long = "as", value_name = "STATE", value_enum)]
     resolve_as: As,
 
     /// Why; it goes into the audit log
-    #[arg(long)]
+    #[arg(long, value_name = "TEXT")]
     reason: String,
 
     /// How long to wait for the migration lock

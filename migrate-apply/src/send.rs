@@ -1,6 +1,7 @@
 //! Sends the statements of a script, several ahead of their answers, and accounts for each.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ use migrate_core::{
 
 use crate::{
     failure,
-    progress::{self, Progress},
+    progress::Progress,
     step::Step,
 };
 
@@ -125,9 +126,7 @@ impl<'a> Sender<'a> {
         let began = Instant::now();
         let progress = self.progress(batch.first_number, &batch.statements[0]);
         let answers = flight.answers(&mut |elapsed| progress.tick(elapsed, ctx));
-        if began.elapsed() >= Duration::from_secs(2) {
-            progress::clear_live_line();
-        }
+        drop(progress);
         let ms = began.elapsed().as_secs_f64() * 1000.0;
         match answers {
             Ok(answers) if answers.len() == batch.statements.len() => {
@@ -206,6 +205,7 @@ impl<'a> Sender<'a> {
         let copied = one(self.session, &self.step.script, statement, &mut |elapsed| {
             progress.tick(elapsed, ctx)
         });
+        drop(progress);
         let rows =
             copied.map_err(|error| self.refused(batch, Failed { done: Vec::new(), error }))?;
         self.account(batch, &[rows], began.elapsed().as_secs_f64() * 1000.0, ctx);
@@ -220,6 +220,7 @@ impl<'a> Sender<'a> {
             command: statement.tag().to_owned(),
             estimate_ms: self.step.estimate_ms(),
             migration_start: self.start,
+            shown: Cell::default(),
         }
     }
 }

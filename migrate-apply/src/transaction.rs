@@ -20,6 +20,7 @@ use migrate_core::{
 use tokio_postgres::Statement as Prepared;
 
 use crate::{
+    progress,
     run::Run,
     send::{self, Stop, Totals},
     step::Step,
@@ -65,7 +66,10 @@ impl Writer {
             let stop = match self.attempt(run, steps, retries, &mut at, ctx) {
                 Ok(lines) => {
                     fault::hit(Point::AfterCommit);
-                    lines.into_iter().for_each(|line| ctx.emit_line(line));
+                    for line in lines {
+                        progress::done(&line.record);
+                        ctx.emit_line(line);
+                    }
                     return Ok(());
                 }
                 Err(stop) => stop,

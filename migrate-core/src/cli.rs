@@ -30,20 +30,21 @@ pub struct CommonArgs {
     #[arg(long, value_name = "URL", global = true)]
     pub database_url: Option<String>,
 
-    /// The environment of `migrate.toml` to work on
-    #[arg(long, value_name = "NAME", env = "MIGRATE_ENV", global = true)]
+    /// Work under `[env.NAME]` of migrate.toml: its database, limits and gates
+    #[arg(long, value_name = "NAME", env = "MIGRATE_ENV", hide_env_values = true, global = true)]
     pub env: Option<String>,
 
-    /// The folder with the migration files
+    /// The folder with the migration files [default: migrations]
     #[arg(long, value_name = "DIR", global = true)]
     pub migrations: Option<PathBuf>,
 
-    /// The schema that the ledger's tables live in
+    /// The schema that the ledger's tables live in [default: public]
     #[arg(long, value_name = "NAME", global = true)]
     pub ledger_schema: Option<String>,
 
-    /// How to write records to stdout [default: text on a terminal, json otherwise]
-    #[arg(long, value_name = "FORMAT", value_enum, global = true)]
+    /// How to write to stdout: json, text or csv
+    /// [default: text on a terminal, else json]
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true, global = true)]
     pub output: Option<Format>,
 
     /// Log more on stderr; twice for all [env: LOG_LEVEL]
@@ -92,7 +93,7 @@ pub struct Tool {
     pub about: &'static str,
     /// Examples and what they do, shown below `--help`.
     pub examples: &'static str,
-    /// Which records the tool prints, for `schema`.
+    /// Which records the tool prints, for `schema`: the part of their types before the dot.
     pub records: &'static [&'static str],
 }
 
@@ -116,10 +117,7 @@ pub fn run<C: Subcommand>(
 ) -> ExitCode {
     let root = match parse::<C>(tool, env::args_os()) {
         Ok(root) => root,
-        Err(err) => {
-            let _ = err.print();
-            return if err.use_stderr() { Exit::Usage } else { Exit::Ok }.into();
-        }
+        Err(err) => return not_parsed(tool, &err),
     };
     start_log(&root.common);
     hide_backtraces();
@@ -152,6 +150,22 @@ fn parse<C: Subcommand>(
     Root::<C>::from_arg_matches(&matches)
 }
 
+/// Help that was asked for, or a command line that makes no sense.
+fn not_parsed(tool: &'static Tool, err: &clap::Error) -> ExitCode {
+    let _ = err.print();
+    if !err.use_stderr() {
+        return Exit::Ok.into();
+    }
+    let wants_text = env::args().any(|it| ["text", "csv", "--output=text"].contains(&&*it));
+    if !wants_text && !io::stdout().is_terminal() {
+        let said = err.to_string();
+        let first = said.lines().next().and_then(|it| it.strip_prefix("error: "));
+        let message = first.unwrap_or("no command is given");
+        print_error(tool.name, &Error::usage(message, format!("see `{} --help`", tool.name)));
+    }
+    Exit::Usage.into()
+}
+
 fn start(tool: &'static Tool, common: &CommonArgs, output: Output) -> Result<Ctx> {
     if common.output == Some(Format::Csv) && output != Output::Rows {
         return Err(Error::usage(
@@ -168,7 +182,7 @@ fn start(tool: &'static Tool, common: &CommonArgs, output: Output) -> Result<Ctx
         ledger_schema: common.ledger_schema.clone(),
     };
     let config = Config::load(flags, &|name| env::var(name).ok().filter(|it| !it.is_empty()))?;
-    Ok(Ctx::new(tool.name, common, config))
+    Ok(Ctx::new(tool, common, config))
 }
 
 /// A bug of ours is said in a line, whatever `RUST_BACKTRACE` says: SQL could stand in a trace.

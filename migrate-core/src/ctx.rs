@@ -8,24 +8,25 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    cli::{CommonArgs, Format},
+    cli::{CommonArgs, Format, Tool},
     config::Config,
     error::Result,
     exit::Exit,
-    record::{Line, Record, VERSION},
+    man,
+    record::{Line, Record, VERSION, schema},
     text,
 };
 
 pub struct Ctx {
     pub config: Config,
-    tool: &'static str,
+    tool: &'static Tool,
     format: Format,
     held: Vec<Line>,
     lost_output: Option<io::Error>,
 }
 
 impl Ctx {
-    pub(crate) fn new(tool: &'static str, common: &CommonArgs, config: Config) -> Ctx {
+    pub(crate) fn new(tool: &'static Tool, common: &CommonArgs, config: Config) -> Ctx {
         let format = common.output.unwrap_or_else(|| {
             if io::stdout().is_terminal() { Format::Text } else { Format::Json }
         });
@@ -33,7 +34,7 @@ impl Ctx {
     }
 
     pub fn tool(&self) -> &'static str {
-        self.tool
+        self.tool.name
     }
 
     /// Whether a person reads stdout.
@@ -52,7 +53,7 @@ impl Ctx {
 
     /// The record with its time, to be said on stdout and in the audit log alike.
     pub fn line(&self, record: Record) -> Line {
-        Line { v: VERSION, at: self.now(), tool: self.tool.to_owned(), record }
+        Line { v: VERSION, at: self.now(), tool: self.tool.name.to_owned(), record }
     }
 
     /// Writes one record to stdout.
@@ -66,8 +67,7 @@ impl Ctx {
     /// A closed pipe must not stop a migration half way (`migrate-apply up | head -1`), so
     /// the first failure is kept for the end of the run, and the work goes on.
     pub fn emit_line(&mut self, line: Line) {
-        let drawn = self.format == Format::Text && text::is_row(&line.record);
-        if drawn || self.format == Format::Csv {
+        if self.is_held(&line.record) {
             self.held.push(line);
             return;
         }
@@ -78,17 +78,20 @@ impl Ctx {
     /// Writes records that became known at the same moment, in one write.
     pub fn emit_together(&mut self, records: Vec<Record>) {
         let at = self.now();
-        let lines: Vec<Line> = records
+        let lines = records
             .into_iter()
-            .map(|record| Line { v: VERSION, at, tool: self.tool.to_owned(), record })
-            .collect();
-        self.flush_rows();
-        self.emit_now(&lines);
+            .map(|record| Line { v: VERSION, at, tool: self.tool.name.to_owned(), record });
+        let (held, now): (Vec<Line>, Vec<Line>) = lines.partition(|it| self.is_held(&it.record));
+        self.held.extend(held);
+        if !now.is_empty() {
+            self.flush_rows();
+            self.emit_now(&now);
+        }
     }
 
     /// Prints the JSON Schema of all records that a tool may print.
     pub fn print_schema(&mut self) -> Result<Exit> {
-        let schema = schemars::schema_for!(Line);
+        let schema = schema::of_tool(self.tool.name, self.tool.records);
         let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
         text.push('\n');
         self.write(text.as_bytes());
@@ -97,10 +100,7 @@ impl Ctx {
 
     /// Prints a man page made from the command line and its help.
     pub fn print_man_page(&mut self, command: clap::Command) -> Result<Exit> {
-        let mut page = Vec::new();
-        // Writing to memory does not fail.
-        let _ = clap_mangen::Man::new(command).render(&mut page);
-        self.write(&page);
+        self.write(&man::page(command));
         Ok(Exit::Ok)
     }
 
@@ -113,6 +113,15 @@ impl Ctx {
                 Format::Text | Format::Json => text::table(&rows).into_bytes(),
             };
             self.write(&table);
+        }
+    }
+
+    /// Whether the record waits for the others of its listing.
+    fn is_held(&self, record: &Record) -> bool {
+        match self.format {
+            Format::Csv => true,
+            Format::Text => text::is_row(record),
+            Format::Json => false,
         }
     }
 

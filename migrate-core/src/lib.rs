@@ -18,6 +18,7 @@ pub mod exit;
 pub mod fault;
 pub mod interrupt;
 pub mod ledger;
+mod man;
 pub mod migration;
 pub mod plan;
 pub mod process;

@@ -219,7 +219,7 @@ fn finished(it: &ApplyFinished) -> String {
         }
         RunStatus::Failed | RunStatus::Interrupted => {
             format!(
-                "✗ stopped after {} {verb} in {}{left}",
+                "✗ Stopped: {} {verb} in {}{left}",
                 migrations(it.done as usize),
                 took(it.ms)
             )
@@ -234,7 +234,7 @@ fn migrations(count: usize) -> String {
 fn statement(it: &StatementDone) -> String {
     let mut text = format!("  ✓ {} {} (line {}", it.statement, it.command, it.line);
     if it.rows > 0 {
-        text += &format!(", {} rows", it.rows);
+        text += &format!(", {} {}", it.rows, if it.rows == 1 { "row" } else { "rows" });
     }
     if let Some(ms) = it.ms {
         text += &format!(", {}", took(ms as u64));
@@ -297,9 +297,13 @@ fn time(at: &DateTime<Utc>) -> String {
 /// How long something took.
 pub fn took(ms: u64) -> String {
     match ms {
-        0..1_000 => format!("{ms} ms"),
-        1_000..60_000 => format!("{:.1} s", ms as f64 / 1000.0),
+        0 => "<1 ms".to_owned(),
+        1..1_000 => format!("{ms} ms"),
+        1_000..60_000 if ms % 1_000 < 100 => format!("{} s", ms / 1_000),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms / 100 % 10),
+        60_000..3_600_000 if ms % 60_000 < 1_000 => format!("{} min", ms / 60_000),
         60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1_000 % 60),
+        _ if ms % 3_600_000 < 60_000 => format!("{} h", ms / 3_600_000),
         _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
     }
 }
@@ -364,10 +368,19 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_are_short() {
-        assert_eq!(took(999), "999 ms");
-        assert_eq!(took(1_500), "1.5 s");
-        assert_eq!(took(61_000), "1 min 1 s");
-        assert_eq!(took(3_660_000), "1 h 1 min");
+        for (ms, text) in [
+            (0, "<1 ms"),
+            (999, "999 ms"),
+            (1_000, "1 s"),
+            (1_500, "1.5 s"),
+            (59_999, "59.9 s"),
+            (60_000, "1 min"),
+            (61_000, "1 min 1 s"),
+            (3_600_000, "1 h"),
+            (3_660_000, "1 h 1 min"),
+        ] {
+            assert_eq!(took(ms), text);
+        }
         assert_eq!(bytes(1023), "1023 bytes");
         assert_eq!(bytes(195 * 1024 * 1024), "195.0 MB");
     }

@@ -6,6 +6,7 @@
 mod apply;
 mod listing;
 mod lock;
+pub mod schema;
 
 use std::fmt;
 
