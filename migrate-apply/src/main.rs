@@ -43,8 +43,10 @@ static TOOL: Tool = Tool {
 #[derive(clap::Subcommand)]
 enum Command {
     /// Apply what is pending
+    #[command(after_help = include_str!("examples_up.txt"))]
     Up(up::Args),
     /// Roll back what was applied, by default the last migration
+    #[command(after_help = include_str!("examples_down.txt"))]
     Down(down::Args),
     /// List migrations and their state; changes nothing
     Status(status::Args),
@@ -55,6 +57,7 @@ enum Command {
     /// Make an empty migration file
     New(new::Args),
     /// Decide what an interrupted or failed migration is
+    #[command(after_help = include_str!("examples_resolve.txt"))]
     Resolve(resolve::Args),
     /// Record migrations up to a version as applied, without running them
     Baseline(baseline::Args),

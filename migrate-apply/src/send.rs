@@ -17,11 +17,7 @@ use migrate_core::{
     sql::{kind::Kind, split::Statement},
 };
 
-use crate::{
-    failure,
-    progress::Progress,
-    step::Step,
-};
+use crate::{failure, progress::Progress, step::Step};
 
 /// How many messages may be under way.
 const AHEAD: usize = 8;

@@ -14,7 +14,7 @@ use crate::run::Place;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Show files, checksums, who applied it, and errors
+    /// Show more: who applied it, whether it can be rolled back, errors, checksums
     #[arg(long)]
     verbose: bool,
 
@@ -48,7 +48,6 @@ fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
         run.filter(|_| !matches!(state, MigrationState::Pending | MigrationState::OutOfOrder));
     let version = file.map(|it| &it.version).or(run.map(|it| &it.version));
     let name = file.map(|it| &it.name).or(run.map(|it| &it.name));
-    let show = |it: bool| verbose && it;
     Ok(Record::Migration(MigrationRow {
         version: version.expect("a file or a run").clone(),
         name: name.expect("a file or a run").clone(),
@@ -56,7 +55,7 @@ fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
         risk: file.map(crate::plan::risk).transpose()?,
         applied_at: in_force.map(|it| it.applied_at),
         execution_ms: in_force.and_then(|it| it.execution_ms),
-        file: file.filter(|_| verbose).map(|it| it.file.clone()),
+        file: file.map(|it| it.file.clone()),
         checksum: file.filter(|_| verbose).map(|it| it.checksum.clone()),
         applied_checksum: in_force.filter(|_| verbose).map(|it| it.checksum.clone()),
         applied_by: in_force.filter(|_| verbose).map(|it| it.applied_by.clone()),
@@ -64,7 +63,7 @@ fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
             .filter(|_| verbose)
             .and_then(|it| it.estimate)
             .map(|it| it.as_millis() as u64),
-        reversible: file.filter(|_| show(true)).map(|it| it.down.is_some()),
+        reversible: file.filter(|_| verbose).map(|it| it.down.is_some()),
         error: in_force.filter(|_| verbose).and_then(|it| it.error.clone()),
     }))
 }

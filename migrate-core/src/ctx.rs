@@ -78,9 +78,12 @@ impl Ctx {
     /// Writes records that became known at the same moment, in one write.
     pub fn emit_together(&mut self, records: Vec<Record>) {
         let at = self.now();
-        let lines = records
-            .into_iter()
-            .map(|record| Line { v: VERSION, at, tool: self.tool.name.to_owned(), record });
+        let lines = records.into_iter().map(|record| Line {
+            v: VERSION,
+            at,
+            tool: self.tool.name.to_owned(),
+            record,
+        });
         let (held, now): (Vec<Line>, Vec<Line>) = lines.partition(|it| self.is_held(&it.record));
         self.held.extend(held);
         if !now.is_empty() {

@@ -37,6 +37,12 @@ pub(crate) fn table(rows: &[Line]) -> String {
         text += line.trim_end();
         text.push('\n');
     }
+    // Too long for a column.
+    for line in rows {
+        if let Record::Migration(MigrationRow { version, error: Some(error), .. }) = &line.record {
+            text += &format!("! {version}: {}\n", escape(error));
+        }
+    }
     text
 }
 
@@ -50,12 +56,10 @@ fn migration(row: &MigrationRow) -> (Vec<&'static str>, Vec<String>) {
         row.applied_at.as_ref().map(time).unwrap_or_default(),
         row.execution_ms.map(|it| took(it.unsigned_abs())).unwrap_or_default(),
     ];
-    if row.file.is_some() || row.applied_by.is_some() {
-        head.extend(["BY", "DOWN", "FILE", "ERROR"]);
-        cells.push(row.applied_by.clone().unwrap_or_default());
+    if row.checksum.is_some() || row.applied_checksum.is_some() {
+        head.extend(["BY", "DOWN"]);
+        cells.push(escape(row.applied_by.as_deref().unwrap_or_default()));
         cells.push(row.reversible.map_or("", |it| if it { "yes" } else { "no" }).to_owned());
-        cells.push(escape(row.file.as_deref().unwrap_or("(gone)")));
-        cells.push(escape(row.error.as_deref().unwrap_or_default()));
     }
     (head, cells)
 }
@@ -218,11 +222,7 @@ fn finished(it: &ApplyFinished) -> String {
             format!("✓ {} {verb} in {}{left}", migrations(it.done as usize), took(it.ms))
         }
         RunStatus::Failed | RunStatus::Interrupted => {
-            format!(
-                "✗ Stopped: {} {verb} in {}{left}",
-                migrations(it.done as usize),
-                took(it.ms)
-            )
+            format!("✗ Stopped: {} {verb} in {}{left}", migrations(it.done as usize), took(it.ms))
         }
     }
 }

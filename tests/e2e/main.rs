@@ -2,4 +2,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "tests start programs themselves")]
 
+mod architecture;
+mod docs;
 mod harness_works;
+mod records;
+mod shop;
+mod sql;

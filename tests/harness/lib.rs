@@ -6,6 +6,8 @@
 mod command_line;
 mod outcome;
 mod server;
+pub mod source;
+
 mod world;
 
 pub use outcome::Outcome;

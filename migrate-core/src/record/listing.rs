@@ -16,9 +16,10 @@ pub struct MigrationRow {
     pub risk: Option<Risk>,
     pub applied_at: Option<DateTime<Utc>>,
     pub execution_ms: Option<i64>,
-    /// Only with `--verbose`.
+    /// Absent where it is gone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// From here on only with `--verbose`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checksum: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -56,8 +56,14 @@ pub fn excerpt(text: &str, byte_offset: usize) -> String {
     }
     let start = text[..at].rfind('\n').map_or(0, |n| n + 1);
     let end = text[at..].find('\n').map_or(text.len(), |n| at + n);
-    let before = shown_end(&text[start..at], BEFORE);
-    let after = shown_start(text[at..end].trim_end(), AFTER);
+    let (before, after) = (&text[start..at], text[at..end].trim_end());
+    let columns = if width(before) + width(after) <= BEFORE + AFTER {
+        (usize::MAX, usize::MAX)
+    } else {
+        (BEFORE, AFTER)
+    };
+    let before = shown_end(before, columns.0);
+    let after = shown_start(after, columns.1);
     let caret = width(&before);
     format!("{before}{after}\n{:caret$}^", "")
 }
@@ -157,6 +163,12 @@ mod tests {
         assert_eq!(excerpt("漢 x", 4), "漢 x\n   ^");
         assert_eq!(excerpt("a\u{1b}\u{202e}b", 5), "a\u{fffd}\u{fffd}b\n   ^");
         assert_eq!(excerpt("", 7), "\n^");
+    }
+
+    #[test]
+    fn an_excerpt_shows_a_line_that_fits_in_whole() {
+        let line = format!("x {}", "b".repeat(98));
+        assert_eq!(excerpt(&line, 0), format!("{line}\n^"));
     }
 
     #[test]

@@ -1,0 +1,185 @@
+//! Every line that a tool prints is one of the records in docs/, and fits its schema.
+
+use std::{collections::BTreeMap, fs};
+
+use jsonschema::Validator;
+use migrate_core::record::{Line, schema};
+use migrate_tests::{Outcome, World, source};
+use serde_json::Value;
+
+const EXAMPLES: &str = "docs/records.jsonl";
+const SCHEMA: &str = "docs/records.schema.json";
+
+/// `UPDATE=1 cargo test` writes the file anew.
+#[test]
+fn the_schema_is_up_to_date() {
+    let now = serde_json::to_string_pretty(&schema::of_all()).unwrap() + "\n";
+    update(SCHEMA, &now);
+    assert_eq!(source::read(SCHEMA), now, "run UPDATE=1 tests/run");
+}
+
+#[test]
+fn every_type_of_record_has_an_example_that_reads_and_writes_unchanged() {
+    let all = Validator::new(&schema::of_all()).unwrap();
+    let mut types = Vec::new();
+    for line in source::read(EXAMPLES).lines() {
+        let parsed: Line = serde_json::from_str(line).unwrap_or_else(|err| panic!("{err}: {line}"));
+        assert_eq!(serde_json::to_string(&parsed).unwrap(), line);
+        let value: Value = serde_json::from_str(line).unwrap();
+        assert_valid(&all, &value);
+        types.push(value["type"].as_str().unwrap().to_owned());
+    }
+    let wanted: Vec<String> =
+        all_types().into_iter().filter(|it| !NOT_YET.contains(&&**it)).collect();
+    assert_eq!(types, wanted);
+}
+
+#[test]
+fn the_schema_refuses_what_is_no_record() {
+    let all = Validator::new(&schema::of_all()).unwrap();
+    for line in source::read(EXAMPLES).lines() {
+        let record: Value = serde_json::from_str(line).unwrap();
+        for field in ["v", "at", "tool", "type"] {
+            let mut without = record.clone();
+            without.as_object_mut().unwrap().shift_remove(field);
+            assert!(!all.is_valid(&without), "{field} may lack: {line}");
+        }
+        let own = required(record["type"].as_str().unwrap());
+        assert!(!own.is_empty(), "{line}");
+        for field in own {
+            let mut without = record.clone();
+            without.as_object_mut().unwrap().shift_remove(&field);
+            assert!(!all.is_valid(&without), "{field} may lack: {line}");
+        }
+        let mut other = record.clone();
+        other["type"] = "no.such".into();
+        assert!(!all.is_valid(&other), "{line}");
+    }
+}
+
+/// Runs of the tools, all of whose lines are checked; with `UPDATE=1` they become the examples.
+#[test]
+fn every_line_of_a_real_run_is_valid() {
+    let mut seen = Seen::default();
+    runs_of_apply(&mut seen);
+    runs_that_fail(&mut seen);
+    let order = all_types();
+    let position = |line: &&String| {
+        let value: Value = serde_json::from_str(line).unwrap();
+        order.iter().position(|it| value["type"] == **it)
+    };
+    let mut lines: Vec<&String> = seen.first_of_type.values().collect();
+    lines.sort_by_key(position);
+    let text: String = lines.into_iter().map(|it| format!("{it}\n")).collect();
+    update(EXAMPLES, &text);
+    let missing: Vec<&String> =
+        order.iter().filter(|it| !seen.first_of_type.contains_key(*it)).collect();
+    assert_eq!(missing, NOT_YET, "no run printed these");
+}
+
+/// What needs a tool or a command that is still to come.
+const NOT_YET: [&str; 6] =
+    ["dry_run.finished", "lock", "lock.renewed", "lock.broken", "lock.lost", "command.finished"];
+
+/// The lines of runs, each checked against the schema of the tool that printed it.
+#[derive(Default)]
+struct Seen {
+    schemas: BTreeMap<String, Validator>,
+    first_of_type: BTreeMap<String, String>,
+}
+
+impl Seen {
+    #[track_caller]
+    fn take(&mut self, world: &World, outcome: &Outcome) {
+        assert!(!outcome.stdout.is_empty(), "{outcome}");
+        for line in outcome.stdout.lines() {
+            self.line(world, line);
+        }
+    }
+
+    #[track_caller]
+    fn line(&mut self, world: &World, line: &str) {
+        let value: Value = serde_json::from_str(line).unwrap();
+        let tool = value["tool"].as_str().unwrap();
+        let schema = self.schemas.entry(tool.to_owned()).or_insert_with(|| {
+            let printed = world.run(&format!("{tool} schema")).stdout;
+            Validator::new(&serde_json::from_str(&printed).unwrap()).unwrap()
+        });
+        assert_valid(schema, &value);
+        let kind = value["type"].as_str().unwrap().to_owned();
+        self.first_of_type.entry(kind).or_insert_with(|| line.to_owned());
+    }
+}
+
+fn runs_of_apply(seen: &mut Seen) {
+    let world = World::new()
+        .migration(
+            "001_users.sql",
+            "-- migrate:up\ncreate table users ();\n-- migrate:down\ndrop table users;",
+        )
+        .migration("002_wait.sql", "-- estimate: 2s\nselect pg_sleep(2.5)");
+    for command in [
+        "validate",
+        "plan",
+        "up --target 001",
+        "status",
+        "down",
+        "up",
+        "new add_orders",
+        "baseline 003",
+    ] {
+        seen.take(&world, &world.run(&format!("migrate-apply {command}")));
+    }
+    let canonical = "select (canonical::json -> 'details')::text from _migration_audit_log";
+    for row in world.client().query(canonical, &[]).unwrap() {
+        seen.line(&world, row.get(0));
+    }
+}
+
+fn runs_that_fail(seen: &mut Seen) {
+    let world = World::new()
+        .migration(
+            "1_t.sql",
+            "-- migrate:up transaction:false\ncreate table t (n int);\nselect 1 / 0;",
+        )
+        .migration("2_t.sql", "alter table t add m int");
+    seen.take(&world, &world.run("migrate-apply up"));
+    seen.take(&world, &world.run("migrate-apply resolve 1 --as applied --reason checked"));
+    let mut client = world.client();
+    let mut holder = client.transaction().unwrap();
+    holder.batch_execute("lock table t").unwrap();
+    seen.take(&world, &world.run("migrate-apply up --lock-timeout 20ms --retry-budget 100ms"));
+}
+
+fn all_types() -> Vec<String> {
+    variants()
+        .iter()
+        .map(|it| it["properties"]["type"]["const"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The fields that a record of this type always has.
+fn required(kind: &str) -> Vec<String> {
+    let all = schema::of_all();
+    let variant =
+        variants().into_iter().find(|it| it["properties"]["type"]["const"] == kind).unwrap();
+    let name = variant["$ref"].as_str().unwrap().strip_prefix("#/$defs/").unwrap();
+    let fields = all["$defs"][name]["required"].as_array().cloned().unwrap_or_default();
+    fields.iter().map(|it| it.as_str().unwrap().to_owned()).collect()
+}
+
+fn variants() -> Vec<Value> {
+    schema::of_all()["oneOf"].as_array().unwrap().clone()
+}
+
+#[track_caller]
+fn assert_valid(schema: &Validator, record: &Value) {
+    let errors: Vec<String> = schema.iter_errors(record).map(|it| it.to_string()).collect();
+    assert!(errors.is_empty(), "{record}\n{errors:?}");
+}
+
+fn update(path: &str, text: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(format!("{}/{path}", source::ROOT), text).unwrap();
+    }
+}
