@@ -62,28 +62,29 @@ impl Ctx {
     }
 
     /// Writes a line that is said elsewhere too.
-    ///
-    /// A closed pipe must not stop a migration half way (`migrate-apply up | head -1`), so
-    /// the first failure is kept for the end of the run, and the work goes on.
     pub fn emit_line(&mut self, line: Line) {
-        let drawn = self.format == Format::Text && text::is_row(&line.record);
-        if drawn || self.format == Format::Csv {
-            self.held.push(line);
-            return;
-        }
-        self.flush_rows();
-        self.emit_now(&[line]);
+        self.emit_lines(vec![line]);
     }
 
     /// Writes records that became known at the same moment, in one write.
     pub fn emit_together(&mut self, records: Vec<Record>) {
         let at = self.now();
-        let lines: Vec<Line> = records
-            .into_iter()
-            .map(|record| Line { v: VERSION, at, tool: self.tool.to_owned(), record })
-            .collect();
-        self.flush_rows();
-        self.emit_now(&lines);
+        let line = |record| Line { v: VERSION, at, tool: self.tool.to_owned(), record };
+        self.emit_lines(records.into_iter().map(line).collect());
+    }
+
+    fn emit_lines(&mut self, lines: Vec<Line>) {
+        let rows = match self.format {
+            Format::Json => false,
+            Format::Text => lines.iter().all(|it| text::is_row(&it.record)),
+            Format::Csv => true,
+        };
+        if rows {
+            self.held.extend(lines);
+        } else {
+            self.flush_rows();
+            self.write_lines(&lines);
+        }
     }
 
     /// Prints the JSON Schema of all records that a tool may print.
@@ -120,25 +121,22 @@ impl Ctx {
         self.lost_output
     }
 
-    fn emit_now(&mut self, lines: &[Line]) {
+    fn write_lines(&mut self, lines: &[Line]) {
         let mut out = Vec::new();
         for line in lines {
-            match self.format {
-                Format::Text => {
-                    if let Some(said) = text::line(&line.record) {
-                        out.extend_from_slice(said.as_bytes());
-                        out.push(b'\n');
-                    }
-                }
-                Format::Json | Format::Csv => {
-                    serde_json::to_writer(&mut out, line).expect("records have string keys only");
-                    out.push(b'\n');
-                }
+            if self.format == Format::Text {
+                let Some(said) = text::line(&line.record) else { continue };
+                out.extend_from_slice(said.as_bytes());
+            } else {
+                serde_json::to_writer(&mut out, line).expect("records have string keys only");
             }
+            out.push(b'\n');
         }
         self.write(&out);
     }
 
+    /// A closed pipe must not stop a migration half way (`migrate-apply up | head -1`), so the
+    /// first failure is kept for the end of the run, and the work goes on.
     fn write(&mut self, bytes: &[u8]) {
         if self.lost_output.is_some() {
             return;
