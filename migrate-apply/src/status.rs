@@ -4,7 +4,7 @@ use migrate_core::{
     ctx::Ctx,
     error::Result,
     exit::Exit,
-    ledger::{Presence, history},
+    ledger::{Presence, audit, history},
     migration::dir,
     plan::{self, Known},
     record::{MigrationRow, MigrationState, Record},
@@ -31,15 +31,32 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         (files.join().expect("reading files does not panic"), place)
     });
     let (files, place) = (files?, place?);
-    let runs = match place.ledger.look(&place.session)? {
+    let presence = place.ledger.look(&place.session)?;
+    let runs = match presence {
         Presence::Absent => Vec::new(),
         Presence::Present => history::all(&place.session, &place.ledger)?,
     };
+    if args.verbose && presence == Presence::Present {
+        say_open_run(&place)?;
+    }
     let known = plan::known(&files, &runs);
     let settled = known.iter().all(|it| it.state == MigrationState::Applied);
     let rows = known.iter().map(|it| row(it, args.verbose)).collect::<Result<Vec<_>>>()?;
     ctx.emit_together(rows);
     Ok(if args.exit_code && !settled { Exit::No } else { Exit::Ok })
+}
+
+/// An attempt that was killed has left its intent in the audit log, and nothing else.
+fn say_open_run(place: &Place) -> Result<()> {
+    if let Some(run) = audit::open_run(&place.session, &place.ledger)? {
+        log::info!(
+            "run {} of `{}` began at {} and has not ended: it works now, or it was killed",
+            run.run_id,
+            run.actor,
+            run.began.format("%Y-%m-%d %H:%M:%SZ")
+        );
+    }
+    Ok(())
 }
 
 fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {

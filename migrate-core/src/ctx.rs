@@ -63,32 +63,28 @@ impl Ctx {
     }
 
     /// Writes a line that is said elsewhere too.
-    ///
-    /// A closed pipe must not stop a migration half way (`migrate-apply up | head -1`), so
-    /// the first failure is kept for the end of the run, and the work goes on.
     pub fn emit_line(&mut self, line: Line) {
-        if self.is_held(&line.record) {
-            self.held.push(line);
-            return;
-        }
-        self.flush_rows();
-        self.emit_now(&[line]);
+        self.emit_lines(vec![line]);
     }
 
     /// Writes records that became known at the same moment, in one write.
     pub fn emit_together(&mut self, records: Vec<Record>) {
         let at = self.now();
-        let lines = records.into_iter().map(|record| Line {
-            v: VERSION,
-            at,
-            tool: self.tool.name.to_owned(),
-            record,
-        });
-        let (held, now): (Vec<Line>, Vec<Line>) = lines.partition(|it| self.is_held(&it.record));
-        self.held.extend(held);
-        if !now.is_empty() {
+        let line = |record| Line { v: VERSION, at, tool: self.tool.name.to_owned(), record };
+        self.emit_lines(records.into_iter().map(line).collect());
+    }
+
+    fn emit_lines(&mut self, lines: Vec<Line>) {
+        let rows = match self.format {
+            Format::Json => false,
+            Format::Text => lines.iter().all(|it| text::is_row(&it.record)),
+            Format::Csv => true,
+        };
+        if rows {
+            self.held.extend(lines);
+        } else {
             self.flush_rows();
-            self.emit_now(&now);
+            self.write_lines(&lines);
         }
     }
 
@@ -119,38 +115,26 @@ impl Ctx {
         }
     }
 
-    /// Whether the record waits for the others of its listing.
-    fn is_held(&self, record: &Record) -> bool {
-        match self.format {
-            Format::Csv => true,
-            Format::Text => text::is_row(record),
-            Format::Json => false,
-        }
-    }
-
     pub(crate) fn lost_output(self) -> Option<io::Error> {
         self.lost_output
     }
 
-    fn emit_now(&mut self, lines: &[Line]) {
+    fn write_lines(&mut self, lines: &[Line]) {
         let mut out = Vec::new();
         for line in lines {
-            match self.format {
-                Format::Text => {
-                    if let Some(said) = text::line(&line.record) {
-                        out.extend_from_slice(said.as_bytes());
-                        out.push(b'\n');
-                    }
-                }
-                Format::Json | Format::Csv => {
-                    serde_json::to_writer(&mut out, line).expect("records have string keys only");
-                    out.push(b'\n');
-                }
+            if self.format == Format::Text {
+                let Some(said) = text::line(&line.record) else { continue };
+                out.extend_from_slice(said.as_bytes());
+            } else {
+                serde_json::to_writer(&mut out, line).expect("records have string keys only");
             }
+            out.push(b'\n');
         }
         self.write(&out);
     }
 
+    /// A closed pipe must not stop a migration half way (`migrate-apply up | head -1`), so the
+    /// first failure is kept for the end of the run, and the work goes on.
     fn write(&mut self, bytes: &[u8]) {
         if self.lost_output.is_some() {
             return;

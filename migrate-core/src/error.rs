@@ -240,6 +240,15 @@ impl Error {
                  or decide with `migrate-apply resolve`"
                     .into(),
             ),
+            Error::Database { source, .. }
+                if source.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) =>
+            {
+                Some(
+                    "this role lacks a right: connect as the owner of the ledger, grant it, or \
+                     keep the ledger elsewhere with `--ledger-schema`"
+                        .into(),
+                )
+            }
             Error::ConnectionLost { left: Left::Nothing, .. } => {
                 Some("nothing of it was committed: run again when the server is back".into())
             }

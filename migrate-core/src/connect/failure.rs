@@ -42,6 +42,11 @@ impl Failure {
         Failure { kind, message: message.into(), hint: None, code: None }
     }
 
+    /// The SQLSTATE, if it was the server that refused.
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        self.code.as_ref()
+    }
+
     pub(super) fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }

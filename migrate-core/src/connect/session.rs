@@ -8,12 +8,12 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Row, SimpleQueryMessage, types::ToSql};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, error::SqlState, types::ToSql};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 
-use super::{cancel::Cancel, flight::ticking, open::open, target::Database};
+use super::{cancel::Cancel, failure::Failure, flight::ticking, open::open, target::Database};
 use crate::error::{Error, PgError, Result};
 
 /// What the ledger's statements run under, whatever the role, the database or a migration set.
@@ -219,19 +219,13 @@ fn read_facts(messages: &[SimpleQueryMessage]) -> (Facts, DateTime<Utc>, String)
     (facts, now, text("mark"))
 }
 
-/// PgBouncer refuses start-up options that it doesn't know (08P01).
+/// A pooler refuses start-up options that it doesn't hand on; a server knows them.
 fn pooler_or(err: Error) -> Error {
-    let says_option = |err: &Error| {
-        let mut cause = std::error::Error::source(err);
-        while let Some(it) = cause {
-            if it.to_string().contains("migrate.session") {
-                return true;
-            }
-            cause = it.source();
-        }
-        false
+    let code = match &err {
+        Error::Connect { source, .. } => source.downcast_ref::<Failure>().and_then(Failure::code),
+        _ => None,
     };
-    if says_option(&err) { refuse_pooler() } else { err }
+    if code == Some(&SqlState::PROTOCOL_VIOLATION) { refuse_pooler() } else { err }
 }
 
 fn refuse_pooler() -> Error {

@@ -13,6 +13,7 @@ use crate::{
 pub const LOCK: &str = include_str!("../../sql/audit_lock.sql");
 pub const APPEND: &str = include_str!("../../sql/audit_append.sql");
 const HEAD: &str = include_str!("../../sql/audit_head.sql");
+const OPEN_RUN: &str = include_str!("../../sql/audit_open_run.sql");
 const ENVIRONMENT: &str = include_str!("../../sql/audit_environment.sql");
 
 /// A row to append. `canonical` is what is hashed; the other fields are copies of parts of it.
@@ -119,6 +120,26 @@ pub fn head(session: &Session, ledger: &Ledger) -> Result<Option<AuditHead>> {
         .query_opt(&ledger.sql(HEAD), &[])
         .map_err(Error::database("read the head of the audit log"))?;
     Ok(row.map(|row| AuditHead { id: row.get("id"), hash: row.get("hash") }))
+}
+
+/// A run of which the log has the beginning only.
+#[derive(Debug, Clone)]
+pub struct OpenRun {
+    pub run_id: String,
+    pub began: DateTime<Utc>,
+    pub actor: String,
+}
+
+/// The last run, if it has not ended.
+pub fn open_run(session: &Session, ledger: &Ledger) -> Result<Option<OpenRun>> {
+    let row = session
+        .query_opt(&ledger.sql(OPEN_RUN), &[])
+        .map_err(Error::database("look for the last run"))?;
+    Ok(row.map(|row| OpenRun {
+        run_id: row.get("run_id"),
+        began: row.get("timestamp"),
+        actor: row.get("actor"),
+    }))
 }
 
 /// The environment that the ledger was made under.

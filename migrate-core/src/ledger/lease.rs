@@ -155,7 +155,7 @@ impl Lease {
             token,
             why: format!("{TOKEN_VARIABLE} names a lease that is not in force"),
         };
-        if ledger.look(session)? == Presence::Absent {
+        if ledger.look_to_write(session)? == Presence::Absent {
             return Err(gone());
         }
         let row = session
@@ -374,7 +374,7 @@ fn advisory_holder(session: &Session, key: i32) -> Result<Busy> {
 }
 
 fn make_ledger(session: &Session, ledger: &Ledger, ctx: &Ctx) -> Result<()> {
-    if ledger.look(session)? == Presence::Absent {
+    if ledger.look_to_write(session)? == Presence::Absent {
         ledger
             .create(session, ctx.config.env.as_deref(), |it| ctx.line(Record::LedgerCreated(it)))?;
     }

@@ -33,6 +33,12 @@ pub struct Ledger {
     prepared: Mutex<HashMap<&'static str, String>>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Write,
+}
+
 /// Whether the ledger's tables are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -65,11 +71,20 @@ impl Ledger {
             .clone()
     }
 
-    /// Looks whether the tables are there, and whether they are ours.
-    ///
-    /// Another role could have put a view or a trigger in their place; what it reads or
-    /// swallows would be trusted.
+    /// Looks whether the tables are there, for a command that only reads.
     pub fn look(&self, session: &Session) -> Result<Presence> {
+        self.inspect(session, Purpose::Read)
+    }
+
+    /// Looks whether the tables are there, and whether it is safe to write to them.
+    ///
+    /// Another role could have put a view or a trigger in their place, which would swallow rows,
+    /// or run as whoever writes.
+    pub fn look_to_write(&self, session: &Session) -> Result<Presence> {
+        self.inspect(session, Purpose::Write)
+    }
+
+    fn inspect(&self, session: &Session, purpose: Purpose) -> Result<Presence> {
         let rows = session
             .query(TABLES, &[&self.schema])
             .map_err(Error::database("look for the ledger's tables"))?;
@@ -77,6 +92,8 @@ impl Ledger {
             let name: &str = row.get("name");
             let bad = if row.get::<_, &str>("kind") != "r" {
                 "is not an ordinary table".to_owned()
+            } else if purpose == Purpose::Read {
+                continue;
             } else if !row.get::<_, bool>("trusted") {
                 format!("belongs to `{}`, whom nothing makes trusted", row.get::<_, &str>("owner"))
             } else if row.get("row_security") {

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::migration::{risk::Risk, version::Version};
+use crate::migration::version::Version;
 
 /// Which way a migration runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -289,13 +289,6 @@ pub struct LedgerCreated {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     pub created_at: DateTime<Utc>,
-}
-
-/// How dangerous a migration is, and who says so.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Verdict {
-    pub risk: Risk,
-    pub findings: Vec<String>,
 }
 
 fn is_zero(number: &u32) -> bool {
