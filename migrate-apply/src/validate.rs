@@ -48,6 +48,8 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     for file in &files {
         findings.extend(findings_of(file)?);
     }
+    // What is applied is past planning for.
+    findings.retain(|it| it.code != "irreversible" || is_pending(&known, it));
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count() as u32;
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let pending = known.iter().filter_map(pending).collect::<Result<Vec<_>>>()?;
@@ -56,6 +58,13 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     }
     ctx.emit(Record::Validation(Validation { valid: errors == 0, errors, warnings, pending }));
     Ok(if errors == 0 { Exit::Ok } else { Exit::No })
+}
+
+fn is_pending(known: &[Known<'_>], finding: &Finding) -> bool {
+    known.iter().any(|it| {
+        it.state == MigrationState::Pending
+            && it.file.is_some_and(|file| Some(&file.version) == finding.version.as_ref())
+    })
 }
 
 fn pending(known: &Known<'_>) -> Option<Result<PendingRow>> {

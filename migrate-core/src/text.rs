@@ -5,8 +5,8 @@ use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Map, Value};
 
 use crate::record::{
-    ApplyFinished, Direction, Line, LockRow, MigrationApplied, MigrationRow, Record, RunStatus,
-    Severity, StatementDone, Validation,
+    ApplyFinished, Direction, Line, LockRow, MigrationApplied, MigrationRow, Record, ResolvedAs,
+    RunStatus, Severity, StatementDone, Validation,
 };
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
@@ -123,16 +123,22 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             }
             text
         }
-        Record::MigrationResolved(it) => format!("✓ {} is resolved", it.version),
+        Record::MigrationResolved(it) => {
+            let state = match it.resolved_as {
+                ResolvedAs::Applied => "applied",
+                ResolvedAs::Pending => "pending",
+            };
+            format!("✓ {} {} is {state} from now on", it.version, escape(&it.name))
+        }
         Record::MigrationBaselined(it) => {
             format!("✓ {} {} recorded as applied", it.version, escape(&it.name))
         }
         Record::MigrationCreated(it) => format!("Created {}", escape(&it.file)),
         Record::DryRunFinished(it) => {
             let mut text = format!(
-                "✓ Dry run done: {}, {} statements, {}; nothing was changed",
+                "✓ Dry run done: {}, {}, {}; nothing was changed",
                 migrations(it.migrations as usize),
-                it.statements,
+                counted(it.statements, "statement"),
                 took(it.ms)
             );
             for left in &it.not_undone {
@@ -156,11 +162,11 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::PlanStep(it) => {
             let estimate = it.estimate_ms.map(|it| format!(", estimate {}", took(it)));
             format!(
-                "- {} {} (risk: {}, {} statements{})",
+                "- {} {} (risk: {}, {}{})",
                 it.version,
                 escape(&it.name),
                 it.risk,
-                it.statements,
+                counted(it.statements, "statement"),
                 estimate.unwrap_or_default()
             )
         }
@@ -181,12 +187,12 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::LockWaited(it) => {
             let holders: Vec<String> =
                 it.holders.iter().map(crate::ledger::lease::describe).collect();
-            format!(
-                "  waited {} for {}: {}",
-                took(it.waited_ms),
-                escape(&it.waiting_for),
-                escape(&holders.join("; "))
-            )
+            let mut text =
+                format!("  waited {} for {}", took(it.waited_ms), escape(&it.waiting_for));
+            if !holders.is_empty() {
+                text += &format!(": {}", escape(&holders.join("; ")));
+            }
+            text
         }
         Record::LockRenewed(it) => {
             format!("✓ Lock `{}` renewed until {}", it.lock_name, time(&it.expires_at))
@@ -228,13 +234,17 @@ fn finished(it: &ApplyFinished) -> String {
 }
 
 fn migrations(count: usize) -> String {
-    if count == 1 { "1 migration".to_owned() } else { format!("{count} migrations") }
+    counted(count as u64, "migration")
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 fn statement(it: &StatementDone) -> String {
     let mut text = format!("  ✓ {} {} (line {}", it.statement, it.command, it.line);
     if it.rows > 0 {
-        text += &format!(", {} {}", it.rows, if it.rows == 1 { "row" } else { "rows" });
+        text += &format!(", {}", counted(it.rows, "row"));
     }
     if let Some(ms) = it.ms {
         text += &format!(", {}", took(ms as u64));
@@ -279,8 +289,10 @@ fn applied(verb: &str, it: &MigrationApplied) -> String {
 fn validation(it: &Validation) -> String {
     let mut text = match (it.valid, it.warnings) {
         (true, 0) => "✓ All migrations are valid".to_owned(),
-        (true, warnings) => format!("✓ All migrations are valid ({warnings} warnings)"),
-        (false, _) => format!("✗ {} problems found", it.errors),
+        (true, warnings) => {
+            format!("✓ All migrations are valid ({})", counted(warnings.into(), "warning"))
+        }
+        (false, _) => format!("✗ {} found", counted(it.errors.into(), "problem")),
     };
     text += &format!("\nPending migrations: {}", it.pending.len());
     for row in &it.pending {
