@@ -27,7 +27,7 @@ use crate::{
 const READ: &str = include_str!("../../sql/lease_read.sql");
 const INSERT: &str = include_str!("../../sql/lease_insert.sql");
 const DELETE: &str = include_str!("../../sql/lease_delete.sql");
-const REATTACH: &str = include_str!("../../sql/lease_reattach.sql");
+pub(crate) const REATTACH: &str = include_str!("../../sql/lease_reattach.sql");
 const BACKEND: &str = include_str!("../../sql/lease_backend.sql");
 const BY_TOKEN: &str = include_str!("../../sql/lease_by_token.sql");
 const FENCE: &str = include_str!("../../sql/fence.sql");
@@ -110,6 +110,9 @@ pub struct Lease {
     pub expires_at: DateTime<Utc>,
     /// Whether it came by `MIGRATE_LOCK_TOKEN`: then its owner renews and releases it.
     pub inherited: bool,
+    pub(crate) life: Life,
+    /// When the statement that gave it its time was sent.
+    pub(crate) renewed: Instant,
     key: i32,
 }
 
@@ -178,6 +181,8 @@ impl Lease {
             ttl: Duration::ZERO,
             expires_at: row.get("expires_at"),
             inherited: true,
+            life: Life::Handed,
+            renewed: Instant::now(),
             key,
         })
     }
@@ -488,6 +493,7 @@ fn insert(
     let with_session = terms.life != Life::Detached;
     let host = gethostname::gethostname().to_string_lossy().into_owned();
     let pid = std::process::id() as i32;
+    let sent = Instant::now();
     let row = session
         .query_one(
             &ledger.sql(INSERT),
@@ -510,6 +516,8 @@ fn insert(
         ttl: terms.ttl,
         expires_at: row.get("expires_at"),
         inherited: false,
+        life: terms.life,
+        renewed: sent,
         key,
     };
     let line = ctx.line(Record::LockAcquired(LockAcquired {
