@@ -31,6 +31,8 @@ pub(crate) const REATTACH: &str = include_str!("../../sql/lease_reattach.sql");
 const BACKEND: &str = include_str!("../../sql/lease_backend.sql");
 const BY_TOKEN: &str = include_str!("../../sql/lease_by_token.sql");
 const FENCE: &str = include_str!("../../sql/fence.sql");
+const ROW_HOLDERS: &str = include_str!("../../sql/lease_row_holders.sql");
+const RENEW: &str = include_str!("../../sql/lease_renew.sql");
 const ADVISORY_HOLDER: &str = include_str!("../../sql/advisory_holder.sql");
 
 /// Ours among the advisory locks of a database: "migr".
@@ -136,7 +138,10 @@ impl Lease {
                 return Ok(Err(advisory_holder(session, key)?));
             }
             make_ledger(session, ledger, ctx)?;
-            let claimed = claim(session, ledger, terms, key, start, ctx)?;
+            let mut claimed = claim(session, ledger, terms, key, start, ctx)?;
+            if let Ok((lease, _)) = &mut claimed {
+                lease.freshen(session, ledger)?;
+            }
             if claimed.is_err() || terms.life != Life::Work {
                 unlock_advisory(session, key)?;
             }
@@ -145,38 +150,67 @@ impl Lease {
         Ok(taken)
     }
 
-    /// Goes on under the lease that `migrate-lock run` or `acquire` holds: takes the advisory lock only.
+    /// Gives a lease its whole time where writing it took long, behind the audit log's lock or a
+    /// slow COMMIT: none with less than half of it left is handed out.
+    fn freshen(&mut self, session: &Session, ledger: &Ledger) -> Result<()> {
+        for _ in 0..3 {
+            if self.renewed.elapsed() < self.ttl / 2 {
+                return Ok(());
+            }
+            self.renewed = Instant::now();
+            self.expires_at = session
+                .query_opt(
+                    &ledger.sql(RENEW),
+                    &[&self.name.as_str(), &self.token, &millis(self.ttl)],
+                )
+                .map_err(Error::database("renew the lease"))?
+                .ok_or_else(|| self.lost("it was removed while it was written"))?
+                .get("expires_at");
+        }
+        if self.renewed.elapsed() < self.ttl / 2 {
+            return Ok(());
+        }
+        let _ = release(session, ledger, &self.name, self.token);
+        Err(Error::LockHeld {
+            lock: self.name.to_string(),
+            holder: "nobody, but the server took longer to write the lease than half of its time"
+                .to_owned(),
+            waited: humantime::format_duration(self.ttl).to_string(),
+        })
+    }
+
+    /// Goes on under the lease `token` that `migrate-lock run` or `acquire` holds: takes the
+    /// advisory lock only. Nothing where that lease is on another lock than `name`: it keeps
+    /// nobody away who takes `name`.
     pub fn inherit(
         session: &Session,
         ledger: &Ledger,
+        name: &LockName,
         token: i64,
         wait: Duration,
-    ) -> Result<Lease> {
+    ) -> Result<Option<Lease>> {
         refuse_unwritable(session)?;
-        let gone = || Error::LeaseLost {
-            lock: "?".to_owned(),
-            token,
-            why: format!("{TOKEN_VARIABLE} names a lease that is not in force"),
+        let in_force = |session: &Session| match ledger.look_to_write(session)? {
+            Presence::Absent => Ok(None),
+            Presence::Present => session
+                .query_opt(&ledger.sql(BY_TOKEN), &[&token])
+                .map(|row| row.filter(|it| !it.get::<_, bool>("expired")))
+                .map_err(Error::database("read the lease")),
         };
-        if ledger.look_to_write(session)? == Presence::Absent {
-            return Err(gone());
+        let row = in_force(session)?.ok_or_else(|| not_in_force(token))?;
+        if row.get::<_, &str>("lock_name") != name.as_str() {
+            return Ok(None);
         }
-        let row = session
-            .query_opt(&ledger.sql(BY_TOKEN), &[&token])
-            .map_err(Error::database("read the lease"))?
-            .filter(|row| !row.get::<_, bool>("expired"))
-            .ok_or_else(gone)?;
-        let name = LockName(row.get("lock_name"));
         let key = name.advisory_key(ledger);
-        poll(&name, wait, || {
+        poll(name, wait, || {
             if try_advisory(session, key)? {
-                Ok(Ok(()))
-            } else {
-                Ok(Err(advisory_holder(session, key)?))
+                return Ok(Ok(()));
             }
+            in_force(session)?.ok_or_else(|| not_in_force(token))?;
+            Ok(Err(advisory_holder(session, key)?))
         })?;
-        Ok(Lease {
-            name,
+        Ok(Some(Lease {
+            name: name.clone(),
             token,
             ttl: Duration::ZERO,
             expires_at: row.get("expires_at"),
@@ -184,7 +218,7 @@ impl Lease {
             life: Life::Handed,
             renewed: Instant::now(),
             key,
-        })
+        }))
     }
 
     /// Holds the lease for the transaction under way; fails where it is gone.
@@ -227,8 +261,14 @@ impl Lease {
     /// Takes the advisory lock again on a new session, after the one before broke.
     pub fn reattach(&self, session: &Session, ledger: &Ledger, wait: Duration) -> Result<()> {
         poll(&self.name, wait, || {
-            let got = try_advisory(session, self.key)?;
-            if got { Ok(Ok(())) } else { Ok(Err(advisory_holder(session, self.key)?)) }
+            if try_advisory(session, self.key)? {
+                return Ok(Ok(()));
+            }
+            // Whoever has the advisory lock may have taken the lease over with it.
+            match find(session, ledger, self.token)? {
+                None => Err(self.lost("it was taken while the connection was down")),
+                Some(_) => Ok(Err(advisory_holder(session, self.key)?)),
+            }
         })?;
         if self.inherited {
             return Ok(());
@@ -242,6 +282,40 @@ impl Lease {
             .map(drop)
             .ok_or_else(|| self.lost("it was taken while the connection was down"))
     }
+}
+
+/// The token that `migrate-lock run` handed on to us.
+pub fn handed_token() -> Result<Option<i64>> {
+    match std::env::var(TOKEN_VARIABLE) {
+        Err(_) => Ok(None),
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => text.parse().map(Some).map_err(|_| {
+            Error::usage(
+                format!("{TOKEN_VARIABLE} is not a number"),
+                "it is set by `migrate-lock run`; unset it to take a lease of our own",
+            )
+        }),
+    }
+}
+
+/// How long a lease that lives with a session outlives its last renewal; tests of a debug build
+/// may set it with `MIGRATE_LEASE_TTL`.
+pub fn session_ttl() -> Duration {
+    match std::env::var("MIGRATE_LEASE_TTL") {
+        Ok(ttl) if cfg!(debug_assertions) => {
+            humantime::parse_duration(&ttl).expect("MIGRATE_LEASE_TTL is a duration")
+        }
+        _ => Duration::from_secs(60),
+    }
+}
+
+fn not_in_force(token: i64) -> Error {
+    Error::refused(
+        "token_not_in_force",
+        format!("{TOKEN_VARIABLE} names the lease {token}, which is not in force"),
+        "it expired, was released, broken or taken over: see `migrate-lock status`; unset the \
+         variable to take a lease of our own",
+    )
 }
 
 /// A lease that has just been ended.
@@ -367,15 +441,20 @@ fn advisory_holder(session: &Session, key: i32) -> Result<Busy> {
     let row = session
         .query_opt(ADVISORY_HOLDER, &[&ADVISORY_CLASS, &key])
         .map_err(Error::database("look who holds the lock"))?;
-    let holder = row.as_ref().map(holder).unwrap_or(Holder {
-        pid: 0,
-        user: None,
-        application: None,
-        state: None,
-        query: None,
-        age_ms: None,
-    });
-    Ok(Busy(holder, "its session is alive"))
+    Ok(Busy(row.as_ref().map_or_else(unseen, holder), "its session is alive"))
+}
+
+/// Who has a row of the lock table, after the server said that somebody has.
+fn row_holder(session: &Session, ledger: &Ledger) -> Result<Holder> {
+    let row = session
+        .query_opt(&ledger.sql(ROW_HOLDERS), &[])
+        .map_err(Error::database("look who holds the lock"))?;
+    Ok(row.as_ref().map_or_else(unseen, holder))
+}
+
+/// A session that has ended since, or that another server's or role's eyes would see.
+fn unseen() -> Holder {
+    Holder { pid: 0, user: None, application: None, state: None, query: None, age_ms: None }
 }
 
 fn make_ledger(session: &Session, ledger: &Ledger, ctx: &Ctx) -> Result<()> {
@@ -400,6 +479,7 @@ fn claim(
     match &claimed {
         Ok(Ok(_)) => session.run("commit").map_err(Error::database("take the lease"))?,
         _ if session.is_closed() => (),
+        // Where it is over already the server only remarks that.
         _ => session.run("rollback").map_err(Error::database("roll back"))?,
     }
     claimed
@@ -416,15 +496,11 @@ fn claim_in_transaction(
     let old = match session.query_opt(&ledger.sql(READ), &[&terms.name.as_str()]) {
         Ok(old) => old,
         Err(err) if err.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-            let nobody = Holder {
-                pid: 0,
-                user: None,
-                application: None,
-                state: None,
-                query: None,
-                age_ms: None,
-            };
-            return Ok(Err(Busy(nobody, "a transaction of its owner is alive")));
+            session.run("rollback").map_err(Error::database("roll back"))?;
+            return Ok(Err(Busy(
+                row_holder(session, ledger)?,
+                "its transaction has the lease's row",
+            )));
         }
         Err(source) => return Err(Error::Database { doing: "read the lease", source }),
     };
@@ -453,11 +529,7 @@ fn claim_in_transaction(
 
 /// Whether the lease in row `old` is in force although its advisory lock is free.
 fn still_held(session: &Session, old: &tokio_postgres::Row) -> Result<Option<Busy>> {
-    let facts = session.facts();
     let expired: bool = old.get("expired");
-    let backend_pid: Option<i32> = old.get("backend_pid");
-    let same_server = old.get::<_, &str>("system_identifier") == facts.system_identifier
-        && old.get::<_, i32>("timeline") == facts.timeline;
     let by_owner = Holder {
         pid: old.get("pid"),
         user: Some(old.get("owner")),
@@ -466,18 +538,28 @@ fn still_held(session: &Session, old: &tokio_postgres::Row) -> Result<Option<Bus
         query: None,
         age_ms: None,
     };
-    let Some(backend_pid) = backend_pid else {
+    let Some(backend_pid) = old.get::<_, Option<i32>>("backend_pid") else {
         return Ok((!expired).then_some(Busy(by_owner, "taken with `migrate-lock acquire`")));
     };
-    if !same_server {
-        // After a failover the old session cannot be seen from here: only time proves it gone.
-        return Ok((!expired).then_some(Busy(by_owner, "taken on another server or timeline")));
-    }
     let start: Option<DateTime<Utc>> = old.get("backend_start");
     let alive = session
         .query_opt(BACKEND, &[&backend_pid, &start])
         .map_err(Error::database("look for the owner's session"))?;
-    Ok(alive.map(|row| Busy(holder(&row), "its session is alive")))
+    if let Some(alive) = alive {
+        return Ok(Some(Busy(holder(&alive), "its session is alive")));
+    }
+    // After a failover the old session cannot be seen from here: only time proves it gone.
+    let proven_gone = expired || same_server(session, old);
+    Ok((!proven_gone).then_some(Busy(by_owner, "taken on another server or timeline")))
+}
+
+/// Whether the sessions of this server are those among which the lease in `row` was taken.
+pub(super) fn same_server(session: &Session, row: &tokio_postgres::Row) -> bool {
+    let facts = session.facts();
+    // Empty where a role may not read it; then nothing is proven.
+    !facts.system_identifier.is_empty()
+        && row.get::<_, &str>("system_identifier") == facts.system_identifier
+        && row.get::<_, i32>("timeline") == facts.timeline
 }
 
 fn insert(
