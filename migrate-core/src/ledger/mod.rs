@@ -102,6 +102,8 @@ impl Ledger {
                 "has a trigger that is not ours".to_owned()
             } else if row.get("has_rule") {
                 "has a rule, which may swallow rows".to_owned()
+            } else if row.get("misshapen") {
+                "lacks columns or the unique key (lock_name, token) that the fence needs".to_owned()
             } else {
                 continue;
             };
