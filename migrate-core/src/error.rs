@@ -266,7 +266,7 @@ impl Error {
                  it took place; by hand: select txid_status({xid})"
             )),
             Error::LeaseLost { .. } => Some(
-                "what ran was rolled back; see who has the lock with `migrate-lock status`".into(),
+                "what was not committed is rolled back; see who has the lock with `migrate-lock status`".into(),
             ),
             _ => None,
         }

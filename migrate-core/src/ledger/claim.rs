@@ -10,7 +10,7 @@ use super::{
     advisory::{Busy, advisory_holder, holder, poll, try_advisory, unlock_advisory},
     audit,
     lease::{
-        BY_TOKEN, Lease, Life, LockName, REATTACH, RENEW, TOKEN_VARIABLE, Terms, find, millis,
+        BY_TOKEN, Lease, Life, LockName, REATTACH, RENEW, Terms, find, millis, not_in_force,
         refuse_unwritable, release,
     },
 };
@@ -150,15 +150,6 @@ impl Lease {
             .map(drop)
             .ok_or_else(|| self.lost("it was taken while the connection was down"))
     }
-}
-
-fn not_in_force(token: i64) -> Error {
-    Error::refused(
-        "token_not_in_force",
-        format!("{TOKEN_VARIABLE} names the lease {token}, which is not in force"),
-        "it expired, was released, broken or taken over: see `migrate-lock status`; unset the \
-         variable to take a lease of our own",
-    )
 }
 
 fn make_ledger(session: &Session, ledger: &Ledger, ctx: &Ctx) -> Result<()> {

@@ -178,6 +178,16 @@ pub fn session_ttl() -> Duration {
     }
 }
 
+/// The token that was handed on names no lease that still holds.
+pub fn not_in_force(token: i64) -> Error {
+    Error::refused(
+        "token_not_in_force",
+        format!("{TOKEN_VARIABLE} names the lease {token}, which is not in force"),
+        "it expired, was released, broken or taken over: see `migrate-lock status`; unset the \
+         variable to take a lease of our own",
+    )
+}
+
 /// A lease that has just been ended.
 #[derive(Debug, Clone)]
 pub struct Released {
