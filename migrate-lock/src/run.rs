@@ -107,7 +107,7 @@ fn hold(args: &Args, place: Place, lease: Lease, ctx: &Ctx) -> Result<Exit> {
     let ended = Attached::start(&mut command(args, lease.token), Above::Nobody)
         .map(|command| watch(command, &heartbeat, args.grace));
     let lost = heartbeat.lost();
-    drop(heartbeat);
+    let session = heartbeat.end();
     let finished = |exit_code| CommandFinished {
         lock_name: lease.name.to_string(),
         token: lease.token,
@@ -116,7 +116,8 @@ fn hold(args: &Args, place: Place, lease: Lease, ctx: &Ctx) -> Result<Exit> {
         ms: start.elapsed().as_millis() as u64,
     };
     let command = ended.as_ref().ok().map(|&code| finished(code));
-    let given_back = Session::open(&database, &application).and_then(|session| match &lost {
+    let session = session.map_or_else(|| Session::open(&database, &application), Ok);
+    let given_back = session.and_then(|session| match &lost {
         Some(why) => record_loss(&session, &ledger, &lease, command, why, ctx),
         None => give_back(&session, &ledger, &lease, command, start, ctx),
     });

@@ -29,7 +29,11 @@ pub struct Heartbeat {
     stop: Sender<News>,
     judge: Option<thread::JoinHandle<()>>,
     lost: Arc<Mutex<Option<String>>>,
+    back: Receiver<Session>,
 }
+
+/// How long a renewal under way may take when the work is over.
+const LAST_RENEWAL: Duration = Duration::from_secs(5);
 
 /// What the judge hears.
 enum News {
@@ -62,6 +66,7 @@ impl Heartbeat {
     ) -> Result<Heartbeat> {
         let (news, inbox) = mpsc::channel();
         let (ended, end) = mpsc::channel();
+        let (give_back, back) = mpsc::channel();
         let beat = Beat {
             session: Some(session),
             database: Arc::clone(database),
@@ -69,6 +74,7 @@ impl Heartbeat {
             ledger: Arc::clone(ledger),
             lease: lease.clone(),
             news: news.clone(),
+            back: give_back,
         };
         // Not waited for at the end: it may hang in a connection that goes nowhere.
         let _renewing = spawn("heartbeat", move || beat.run(&end))?;
@@ -83,22 +89,33 @@ impl Heartbeat {
                 interrupt::cancel_running();
             }
         })?;
-        Ok(Heartbeat { stop: news, judge: Some(judge), lost })
+        Ok(Heartbeat { stop: news, judge: Some(judge), lost, back })
     }
 
     /// Why the lease is lost, if it is.
     pub fn lost(&self) -> Option<String> {
         self.lost.lock().expect("never poisoned").clone()
     }
-}
 
-impl Drop for Heartbeat {
-    fn drop(&mut self) {
+    /// Ends the renewals, and hands out the session that they ran on: a lease that lives with it
+    /// would be free for others as soon as it is closed.
+    pub fn end(mut self) -> Option<Session> {
+        self.stop();
+        self.back.recv_timeout(LAST_RENEWAL).ok().filter(|it| !it.is_closed())
+    }
+
+    fn stop(&mut self) {
         // Nobody listens any more where the lease was lost.
         let _ = self.stop.send(News::Stop);
         if let Some(judge) = self.judge.take() {
             let _ = judge.join();
         }
+    }
+}
+
+impl Drop for Heartbeat {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 
@@ -152,6 +169,7 @@ struct Beat {
     ledger: Arc<Ledger>,
     lease: Lease,
     news: Sender<News>,
+    back: Sender<Session>,
 }
 
 impl Beat {
@@ -174,8 +192,11 @@ impl Beat {
                 _ => ttl / 6,
             };
             if self.news.send(news).is_err() {
-                return;
+                break;
             }
+        }
+        if let Some(session) = self.session {
+            let _ = self.back.send(session);
         }
     }
 
