@@ -23,8 +23,6 @@ use migrate_core::{
     record::{ApplyFinished, ApplyStarted, Direction, LockReleased, Record, RunStatus},
 };
 
-/// How long a lease lives without a heartbeat.
-const TTL: Duration = Duration::from_secs(60);
 /// How long to look for the server after a connection was lost.
 const RECONNECT: Duration = Duration::from_secs(30);
 
@@ -43,7 +41,7 @@ impl Place {
         let database = Arc::new(ctx.config.target()?.database()?);
         let run_id = run_id(ctx);
         let session = Session::open(&database, &format!("migrate-apply/{run_id}"))?;
-        check_pin(&session, ctx)?;
+        ctx.config.check_pin(session.facts())?;
         Ok(Place { database, session, ledger, run_id })
     }
 }
@@ -51,26 +49,6 @@ impl Place {
 /// `20261122T093000Z-4f2a91`: sorts by time, and two at once differ.
 fn run_id(ctx: &Ctx) -> String {
     format!("{}-{:06x}", ctx.now().format("%Y%m%dT%H%M%SZ"), fastrand::u32(..0x100_0000))
-}
-
-fn check_pin(session: &Session, ctx: &Ctx) -> Result<()> {
-    let Some(pin) = &ctx.config.pin else { return Ok(()) };
-    let facts = session.facts();
-    let wrong =
-        |wanted: &Option<String>, found: &str| wanted.as_deref().is_some_and(|it| it != found);
-    if wrong(&pin.database, &facts.database)
-        || wrong(&pin.system_identifier, &facts.system_identifier)
-    {
-        return Err(Error::refused(
-            "wrong_database",
-            format!(
-                "this is database `{}` of system {}, which is not the one that the environment is pinned to",
-                facts.database, facts.system_identifier
-            ),
-            "check the connection settings; `pin` in migrate.toml names the right one",
-        ));
-    }
-    Ok(())
 }
 
 /// A run that holds the lease. Whatever changes the database asks for it.
@@ -96,12 +74,17 @@ impl Run {
     ) -> Result<Run> {
         let start = Instant::now();
         let Place { database, session, ledger, run_id } = place;
-        let lease = match handed_token()? {
-            Some(token) => Lease::inherit(&session, &ledger, token, wait)?,
+        let name = LockName::default();
+        let handed = match lease::handed_token()? {
+            Some(token) => Lease::inherit(&session, &ledger, &name, token, wait)?,
+            None => None,
+        };
+        let lease = match handed {
+            Some(lease) => lease,
             None => {
                 let terms = Terms {
-                    name: LockName::default(),
-                    ttl: TTL,
+                    name,
+                    ttl: lease::session_ttl(),
                     wait,
                     reason: Some(format!("migrate-apply {}, run {run_id}", direction.as_str())),
                     life: Life::Work,
@@ -271,18 +254,6 @@ impl Run {
              set standard_conforming_strings = on; {check}set application_name = {}",
             quote_literal(&self.application)
         )
-    }
-}
-
-fn handed_token() -> Result<Option<i64>> {
-    match std::env::var(lease::TOKEN_VARIABLE) {
-        Err(_) => Ok(None),
-        Ok(text) => text.parse().map(Some).map_err(|_| {
-            Error::usage(
-                format!("{} is not a number", lease::TOKEN_VARIABLE),
-                "it is set by `migrate-lock run`; unset it to take a lock of our own",
-            )
-        }),
     }
 }
 

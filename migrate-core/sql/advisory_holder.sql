@@ -1,5 +1,5 @@
 -- The session that holds the advisory lock ($1, $2) of this database.
-select l.pid, a.usename::text as user, a.application_name as application, a.state, left(a.query, 200) as query,
+select l.pid, a.usename::text as user, a.application_name as application, a.backend_start, a.state, left(a.query, 200) as query,
        (extract(epoch from clock_timestamp() - a.xact_start) * 1000)::bigint as age_ms
 from pg_locks as l
 left join pg_stat_activity as a on a.pid = l.pid

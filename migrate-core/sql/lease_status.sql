@@ -1,4 +1,4 @@
--- Every lease, with what the server knows of the session that it lives with.
+-- Every lease, or the one of lock $1, with what the server knows of the session that it lives with.
 select l.lock_name, l.token, l.owner, l.host, l.pid, l.backend_pid, l.backend_start, l.reason, l.acquired_at,
        l.renewed_at, l.expires_at, l.expires_at < clock_timestamp() as expired,
        l.system_identifier, l.timeline,
@@ -11,4 +11,5 @@ from {ledger}._migration_locks as l
 left join pg_stat_activity as a
     on a.pid = l.backend_pid
     and (a.backend_start = l.backend_start or (a.backend_start is null and a.application_name like 'migrate-%'))
+where $1::text is null or l.lock_name = $1
 order by l.lock_name

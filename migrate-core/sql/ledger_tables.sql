@@ -8,7 +8,20 @@ select c.relname::text as name, c.relkind::text as kind, c.relrowsecurity as row
         or pg_has_role(current_user, c.relowner, 'member')) as trusted,
        exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal
                and t.tgname <> '_migration_audit_append_only') as foreign_trigger,
-       exists (select from pg_rewrite r where r.ev_class = c.oid and c.relkind = 'r') as has_rule
+       exists (select from pg_rewrite r where r.ev_class = c.oid and c.relkind = 'r') as has_rule,
+       -- Without its columns no lease can be written; without the unique pair the fence does not hold an UPDATE up.
+       c.relname = '_migration_locks' and not (
+           array['lock_name', 'token', 'owner', 'host', 'pid', 'backend_pid', 'backend_start', 'reason', 'acquired_at',
+                 'renewed_at', 'expires_at', 'system_identifier', 'timeline']::name[]
+               <@ (select array_agg(a.attname) from pg_attribute a where a.attrelid = c.oid and not a.attisdropped)
+           and exists (
+               select from pg_index i
+               where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null
+                 and i.indnkeyatts = 2 and i.indexprs is null
+                 and (select array_agg(a.attname order by a.attname)
+                      from pg_attribute a where a.attrelid = c.oid and a.attnum = any (i.indkey::smallint[]))
+                     = array['lock_name', 'token']::name[]
+           )) as misshapen
 from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind not in ('i', 'I', 'S', 't')

@@ -124,7 +124,10 @@ pub fn run<C: Subcommand>(
     let kind = output(&root.command);
     let result = start(tool, &root.common, kind).map(|mut ctx| {
         let result = command(root.command, &mut ctx);
-        let result = result.inspect_err(|err| report(tool.name, Some(&mut ctx), err));
+        // Where stdout is no stream of records, as under `migrate-lock run`, none stands there.
+        let result = result.inspect_err(|err| {
+            report(tool.name, (kind != Output::Raw).then_some(&mut ctx), err);
+        });
         ctx.flush_rows();
         if let Some(err) = ctx.lost_output() {
             say(&format!("{}: the work is done, but its output was lost: {err}", tool.name));

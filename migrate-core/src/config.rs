@@ -10,7 +10,7 @@ use std::{
 use serde::{Deserialize, Deserializer};
 
 use crate::{
-    connect::target::Target,
+    connect::{session::Facts, target::Target},
     error::{Error, Result},
     migration::risk::Risk,
 };
@@ -149,6 +149,26 @@ impl Config {
     /// The database to work on.
     pub fn target(&self) -> Result<Target> {
         Target::resolve(self.database_url.as_deref(), &process_variables)
+    }
+
+    /// Refuses any other database than the one that the environment is pinned to.
+    pub fn check_pin(&self, facts: &Facts) -> Result<()> {
+        let Some(pin) = &self.pin else { return Ok(()) };
+        let wrong =
+            |wanted: &Option<String>, found: &str| wanted.as_deref().is_some_and(|it| it != found);
+        if wrong(&pin.database, &facts.database)
+            || wrong(&pin.system_identifier, &facts.system_identifier)
+        {
+            return Err(Error::refused(
+                "wrong_database",
+                format!(
+                    "this is database `{}` of system {}, which is not the one that the environment is pinned to",
+                    facts.database, facts.system_identifier
+                ),
+                "check the connection settings; `pin` in migrate.toml names the right one",
+            ));
+        }
+        Ok(())
     }
 
     /// The gates of the environment that a ledger was made under.

@@ -109,6 +109,9 @@ pub enum Error {
     Changed { version: Version, name: String, applied: String, file: String },
     #[error("the lock `{lock}` is held by {holder}")]
     LockHeld { lock: String, holder: String, waited: String },
+    /// A lease past its time, whose session lives and may still change something.
+    #[error("the lease on `{lock}` is past its time, but is still held by {holder}")]
+    Orphan { lock: String, holder: String },
     #[error("the lease on `{lock}` (token {token}) was lost: {why}")]
     LeaseLost { lock: String, token: i64, why: String },
     #[error("migration {version} `{name}` failed: {error}")]
@@ -151,7 +154,7 @@ impl Error {
             | Error::MigrationFile { .. }
             | Error::Settings { .. }
             | Error::Usage { .. } => Exit::Usage,
-            Error::LockHeld { .. } | Error::LocksBusy { .. } => Exit::Busy,
+            Error::LockHeld { .. } | Error::Orphan { .. } | Error::LocksBusy { .. } => Exit::Busy,
             Error::Database { source, .. }
                 if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) =>
             {
@@ -195,6 +198,7 @@ impl Error {
             Error::Refused { kind, .. } => kind,
             Error::Changed { .. } => "changed",
             Error::LockHeld { .. } => "lock_held",
+            Error::Orphan { .. } => "orphan",
             Error::LeaseLost { .. } => "lease_lost",
             Error::Statement { .. } => "statement_failed",
             Error::LocksBusy { .. } => "locks_busy",
@@ -229,6 +233,11 @@ impl Error {
                 "look with `migrate-lock status`; wait longer with `--wait`, or end the holder"
                     .into(),
             ),
+            Error::Orphan { .. } => Some(
+                "wait for its end, or end it with `migrate-lock break --expired --kill-orphan`: \
+                 what it has not committed is rolled back"
+                    .into(),
+            ),
             Error::LocksBusy { .. } => Some(
                 "end the session that holds the table, or run again when it is quieter; \
                  `--retry-budget` says how long to try"
@@ -257,7 +266,7 @@ impl Error {
                  it took place; by hand: select txid_status({xid})"
             )),
             Error::LeaseLost { .. } => Some(
-                "what ran was rolled back; see who has the lock with `migrate-lock status`".into(),
+                "what was not committed is rolled back; see who has the lock with `migrate-lock status`".into(),
             ),
             _ => None,
         }

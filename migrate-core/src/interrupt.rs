@@ -22,11 +22,19 @@ static RUNNING: Mutex<Option<Cancel>> = Mutex::new(None);
 /// What a second signal leaves behind, in words.
 static LEFT: Mutex<Option<String>> = Mutex::new(None);
 
+type HandOn = Box<dyn Fn(i32) + Send>;
+/// To whom signals are handed on while a command of the user runs.
+static HAND_ON: Mutex<Option<HandOn>> = Mutex::new(None);
+
 /// Starts to listen; from now on a signal does not end the tool by itself.
 pub(crate) fn listen() -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new().name("signals".into()).spawn(move || {
         for signal in signals.forever() {
+            if let Some(hand_on) = &*HAND_ON.lock().expect("never poisoned") {
+                hand_on(signal);
+                continue;
+            }
             if RECEIVED.swap(signal, Ordering::SeqCst) != 0 {
                 die(signal);
             }
@@ -40,6 +48,11 @@ pub(crate) fn listen() -> io::Result<()> {
 /// The signal that asked the tool to end.
 pub fn received() -> Option<u8> {
     u8::try_from(RECEIVED.load(Ordering::SeqCst)).ok().filter(|&it| it != 0)
+}
+
+/// From now on signals are not for us: who gets them decides what they mean.
+pub fn hand_on(to: Option<HandOn>) {
+    *HAND_ON.lock().expect("never poisoned") = to;
 }
 
 /// Names the statement that a signal cancels.

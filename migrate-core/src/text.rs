@@ -69,13 +69,19 @@ fn lock(row: &LockRow) -> (Vec<&'static str>, Vec<String>) {
     let state = serde_json::to_value(row.state).ok();
     let cells = vec![
         row.lock_name.clone(),
-        row.token.to_string(),
+        row.token.map(|it| it.to_string()).unwrap_or_default(),
         state.and_then(|it| it.as_str().map(str::to_owned)).unwrap_or_default(),
-        escape(&row.owner),
-        format!("{}@{}", row.pid, escape(&row.host)),
-        time(&row.acquired_at),
-        time(&row.expires_at),
-        escape(row.reason.as_deref().unwrap_or_default()),
+        escape(row.owner.as_deref().unwrap_or_default()),
+        match (row.pid, &row.host) {
+            (Some(pid), Some(host)) => format!("{pid}@{}", escape(host)),
+            _ => row.advisory_pid.map(|it| format!("server process {it}")).unwrap_or_default(),
+        },
+        row.acquired_at.as_ref().map(time).unwrap_or_default(),
+        row.expires_at.as_ref().map(time).unwrap_or_default(),
+        match row.token {
+            Some(_) => escape(row.reason.as_deref().unwrap_or_default()),
+            None => "works without a lease: its row was removed".to_owned(),
+        },
     ];
     (head, cells)
 }
@@ -186,7 +192,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         }
         Record::LockWaited(it) => {
             let holders: Vec<String> =
-                it.holders.iter().map(crate::ledger::lease::describe).collect();
+                it.holders.iter().map(crate::ledger::advisory::describe).collect();
             let mut text =
                 format!("  waited {} for {}", took(it.waited_ms), escape(&it.waiting_for));
             if !holders.is_empty() {

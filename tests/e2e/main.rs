@@ -6,6 +6,11 @@
 mod architecture;
 mod docs;
 mod harness_works;
+mod lock;
+mod lock_fence;
+mod lock_run;
+mod lock_standby;
+mod lock_stress;
 mod records;
 mod shop;
 mod sql;

@@ -7,7 +7,6 @@
 use std::{
     fmt,
     str::FromStr,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -15,26 +14,20 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use tokio_postgres::error::SqlState;
 
-use super::{Ledger, Presence, audit, quote_literal};
+use super::{Ledger, quote_literal};
 use crate::{
     connect::session::Session,
-    ctx::Ctx,
     error::{Error, Result},
-    interrupt,
-    record::{Holder, Line, LockAcquired, LockBroken, Record},
 };
 
-const READ: &str = include_str!("../../sql/lease_read.sql");
-const INSERT: &str = include_str!("../../sql/lease_insert.sql");
 const DELETE: &str = include_str!("../../sql/lease_delete.sql");
-const REATTACH: &str = include_str!("../../sql/lease_reattach.sql");
-const BACKEND: &str = include_str!("../../sql/lease_backend.sql");
-const BY_TOKEN: &str = include_str!("../../sql/lease_by_token.sql");
+pub(super) const REATTACH: &str = include_str!("../../sql/lease_reattach.sql");
+pub(super) const BY_TOKEN: &str = include_str!("../../sql/lease_by_token.sql");
+const TOUCH: &str = include_str!("../../sql/lease_touch.sql");
+const EXTEND: &str = include_str!("../../sql/lease_extend.sql");
 const FENCE: &str = include_str!("../../sql/fence.sql");
-const ADVISORY_HOLDER: &str = include_str!("../../sql/advisory_holder.sql");
+pub(super) const RENEW: &str = include_str!("../../sql/lease_renew.sql");
 
-/// Ours among the advisory locks of a database: "migr".
-const ADVISORY_CLASS: i32 = 0x6d69_6772;
 /// The variable by which `migrate-lock run` hands its lease on.
 pub const TOKEN_VARIABLE: &str = "MIGRATE_LOCK_TOKEN";
 
@@ -47,8 +40,13 @@ impl LockName {
         &self.0
     }
 
+    /// A name out of the database; whatever it is, it is only compared and shown.
+    pub(super) fn stored(name: &str) -> LockName {
+        LockName(name.to_owned())
+    }
+
     /// The second half of the advisory lock's key.
-    fn advisory_key(&self, ledger: &Ledger) -> i32 {
+    pub(super) fn advisory_key(&self, ledger: &Ledger) -> i32 {
         let digest = Sha256::digest(format!("{}\0{}", ledger.schema(), self.0));
         i32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
     }
@@ -110,78 +108,13 @@ pub struct Lease {
     pub expires_at: DateTime<Utc>,
     /// Whether it came by `MIGRATE_LOCK_TOKEN`: then its owner renews and releases it.
     pub inherited: bool,
-    key: i32,
+    pub(super) life: Life,
+    /// When the statement that gave it its time was sent.
+    pub(super) renewed: Instant,
+    pub(super) key: i32,
 }
 
-/// Why the lock cannot be had now.
-struct Busy(Holder, &'static str);
-
 impl Lease {
-    /// Takes the lease, waiting for it at most `terms.wait`; polls, since a session that waits
-    /// for an advisory lock holds a snapshot and would deadlock CREATE INDEX CONCURRENTLY.
-    pub fn take(
-        session: &Session,
-        ledger: &Ledger,
-        terms: &Terms,
-        ctx: &mut Ctx,
-    ) -> Result<(Lease, Line)> {
-        refuse_unwritable(session)?;
-        let key = terms.name.advisory_key(ledger);
-        let start = Instant::now();
-        let taken = poll(&terms.name, terms.wait, || {
-            if !try_advisory(session, key)? {
-                return Ok(Err(advisory_holder(session, key)?));
-            }
-            make_ledger(session, ledger, ctx)?;
-            let claimed = claim(session, ledger, terms, key, start, ctx)?;
-            if claimed.is_err() || terms.life != Life::Work {
-                unlock_advisory(session, key)?;
-            }
-            Ok(claimed)
-        })?;
-        Ok(taken)
-    }
-
-    /// Goes on under the lease that `migrate-lock run` or `acquire` holds: takes the advisory lock only.
-    pub fn inherit(
-        session: &Session,
-        ledger: &Ledger,
-        token: i64,
-        wait: Duration,
-    ) -> Result<Lease> {
-        refuse_unwritable(session)?;
-        let gone = || Error::LeaseLost {
-            lock: "?".to_owned(),
-            token,
-            why: format!("{TOKEN_VARIABLE} names a lease that is not in force"),
-        };
-        if ledger.look_to_write(session)? == Presence::Absent {
-            return Err(gone());
-        }
-        let row = session
-            .query_opt(&ledger.sql(BY_TOKEN), &[&token])
-            .map_err(Error::database("read the lease"))?
-            .filter(|row| !row.get::<_, bool>("expired"))
-            .ok_or_else(gone)?;
-        let name = LockName(row.get("lock_name"));
-        let key = name.advisory_key(ledger);
-        poll(&name, wait, || {
-            if try_advisory(session, key)? {
-                Ok(Ok(()))
-            } else {
-                Ok(Err(advisory_holder(session, key)?))
-            }
-        })?;
-        Ok(Lease {
-            name,
-            token,
-            ttl: Duration::ZERO,
-            expires_at: row.get("expires_at"),
-            inherited: true,
-            key,
-        })
-    }
-
     /// Holds the lease for the transaction under way; fails where it is gone.
     pub fn fence(&self, session: &Session, ledger: &Ledger) -> Result<()> {
         session
@@ -218,25 +151,41 @@ impl Lease {
         }
         release(session, ledger, &self.name, self.token).map(drop)
     }
+}
 
-    /// Takes the advisory lock again on a new session, after the one before broke.
-    pub fn reattach(&self, session: &Session, ledger: &Ledger, wait: Duration) -> Result<()> {
-        poll(&self.name, wait, || {
-            let got = try_advisory(session, self.key)?;
-            if got { Ok(Ok(())) } else { Ok(Err(advisory_holder(session, self.key)?)) }
-        })?;
-        if self.inherited {
-            return Ok(());
-        }
-        session
-            .query_opt(
-                &ledger.sql(REATTACH),
-                &[&self.name.as_str(), &self.token, &millis(self.ttl)],
+/// The token that `migrate-lock run` handed on to us.
+pub fn handed_token() -> Result<Option<i64>> {
+    match std::env::var(TOKEN_VARIABLE) {
+        Err(_) => Ok(None),
+        Ok(text) if text.is_empty() => Ok(None),
+        Ok(text) => text.parse().map(Some).map_err(|_| {
+            Error::usage(
+                format!("{TOKEN_VARIABLE} is not a number"),
+                "it is set by `migrate-lock run`; unset it to take a lease of our own",
             )
-            .map_err(Error::database("take the lease up again"))?
-            .map(drop)
-            .ok_or_else(|| self.lost("it was taken while the connection was down"))
+        }),
     }
+}
+
+/// How long a lease that lives with a session outlives its last renewal; tests of a debug build
+/// may set it with `MIGRATE_LEASE_TTL`.
+pub fn session_ttl() -> Duration {
+    match std::env::var("MIGRATE_LEASE_TTL") {
+        Ok(ttl) if cfg!(debug_assertions) => {
+            humantime::parse_duration(&ttl).expect("MIGRATE_LEASE_TTL is a duration")
+        }
+        _ => Duration::from_secs(60),
+    }
+}
+
+/// The token that was handed on names no lease that still holds.
+pub fn not_in_force(token: i64) -> Error {
+    Error::refused(
+        "token_not_in_force",
+        format!("{TOKEN_VARIABLE} names the lease {token}, which is not in force"),
+        "it expired, was released, broken or taken over: see `migrate-lock status`; unset the \
+         variable to take a lease of our own",
+    )
 }
 
 /// A lease that has just been ended.
@@ -273,6 +222,29 @@ pub fn release(
     })
 }
 
+/// Renews the lease `token` in the transaction under way, for `ttl` or for as long as it had;
+/// refused where it is not in force any more.
+pub fn renew(
+    session: &Session,
+    ledger: &Ledger,
+    token: i64,
+    ttl: Option<Duration>,
+) -> Result<(LockName, DateTime<Utc>)> {
+    let failed = || Error::database("renew the lease");
+    session.query_opt(&ledger.sql(TOUCH), &[&token]).map_err(failed())?;
+    let row = session
+        .query_opt(&ledger.sql(EXTEND), &[&token, &ttl.map(millis)])
+        .map_err(failed())?
+        .ok_or_else(|| {
+            Error::refused(
+                "not_the_owner",
+                format!("no lock is held under token {token}"),
+                "it expired, was released, broken or taken over: see `migrate-lock status`",
+            )
+        })?;
+    Ok((LockName(row.get("lock_name")), row.get("expires_at")))
+}
+
 /// The name of the lease with `token`, and whether its time is over.
 pub fn find(session: &Session, ledger: &Ledger, token: i64) -> Result<Option<(LockName, bool)>> {
     let row = session
@@ -300,268 +272,7 @@ pub fn refuse_unwritable(session: &Session) -> Result<()> {
     Ok(())
 }
 
-/// Whether a session holds the advisory lock that goes with the lock `name`.
-pub fn advisory_is_held(session: &Session, ledger: &Ledger, name: &str) -> Result<Option<Holder>> {
-    let key = LockName(name.to_owned()).advisory_key(ledger);
-    let row = session
-        .query_opt(ADVISORY_HOLDER, &[&ADVISORY_CLASS, &key])
-        .map_err(Error::database("look who holds the lock"))?;
-    Ok(row.as_ref().map(holder))
-}
-
-fn poll<T>(
-    name: &LockName,
-    wait: Duration,
-    mut attempt: impl FnMut() -> Result<Result<T, Busy>>,
-) -> Result<T> {
-    let start = Instant::now();
-    let mut said = false;
-    loop {
-        let Busy(holder, how) = match attempt()? {
-            Ok(got) => return Ok(got),
-            Err(busy) => busy,
-        };
-        let holder = format!("{} ({how})", describe(&holder));
-        if !said {
-            log::info!("Attempting to acquire migration lock `{name}`: held by {holder}");
-            said = true;
-        }
-        if start.elapsed() >= wait {
-            return Err(Error::LockHeld {
-                lock: name.to_string(),
-                holder,
-                waited: humantime::format_duration(wait).to_string(),
-            });
-        }
-        let pause = Duration::from_millis(fastrand::u64(20..=100));
-        thread::sleep(pause.min(wait.saturating_sub(start.elapsed())));
-        if let Some(signal) = interrupt::received() {
-            return Err(Error::Interrupted {
-                signal,
-                state: "it waited for the lock; nothing was done".to_owned(),
-            });
-        }
-    }
-}
-
-fn try_advisory(session: &Session, key: i32) -> Result<bool> {
-    let row = session
-        .query_one("select pg_try_advisory_lock($1, $2)", &[&ADVISORY_CLASS, &key])
-        .map_err(Error::database("take the advisory lock"))?;
-    Ok(row.get(0))
-}
-
-fn unlock_advisory(session: &Session, key: i32) -> Result<()> {
-    session
-        .query_one("select pg_advisory_unlock($1, $2)", &[&ADVISORY_CLASS, &key])
-        .map(drop)
-        .map_err(Error::database("leave the advisory lock"))
-}
-
-fn advisory_holder(session: &Session, key: i32) -> Result<Busy> {
-    let row = session
-        .query_opt(ADVISORY_HOLDER, &[&ADVISORY_CLASS, &key])
-        .map_err(Error::database("look who holds the lock"))?;
-    let holder = row.as_ref().map(holder).unwrap_or(Holder {
-        pid: 0,
-        user: None,
-        application: None,
-        state: None,
-        query: None,
-        age_ms: None,
-    });
-    Ok(Busy(holder, "its session is alive"))
-}
-
-fn make_ledger(session: &Session, ledger: &Ledger, ctx: &Ctx) -> Result<()> {
-    if ledger.look_to_write(session)? == Presence::Absent {
-        ledger
-            .create(session, ctx.config.env.as_deref(), |it| ctx.line(Record::LedgerCreated(it)))?;
-    }
-    Ok(())
-}
-
-/// Writes the lease, with the advisory lock in hand.
-fn claim(
-    session: &Session,
-    ledger: &Ledger,
-    terms: &Terms,
-    key: i32,
-    start: Instant,
-    ctx: &Ctx,
-) -> Result<Result<(Lease, Line), Busy>> {
-    session.run("begin").map_err(Error::database("begin a transaction"))?;
-    let claimed = claim_in_transaction(session, ledger, terms, key, start, ctx);
-    match &claimed {
-        Ok(Ok(_)) => session.run("commit").map_err(Error::database("take the lease"))?,
-        _ if session.is_closed() => (),
-        _ => session.run("rollback").map_err(Error::database("roll back"))?,
-    }
-    claimed
-}
-
-fn claim_in_transaction(
-    session: &Session,
-    ledger: &Ledger,
-    terms: &Terms,
-    key: i32,
-    start: Instant,
-    ctx: &Ctx,
-) -> Result<Result<(Lease, Line), Busy>> {
-    let old = match session.query_opt(&ledger.sql(READ), &[&terms.name.as_str()]) {
-        Ok(old) => old,
-        Err(err) if err.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
-            let nobody = Holder {
-                pid: 0,
-                user: None,
-                application: None,
-                state: None,
-                query: None,
-                age_ms: None,
-            };
-            return Ok(Err(Busy(nobody, "a transaction of its owner is alive")));
-        }
-        Err(source) => return Err(Error::Database { doing: "read the lease", source }),
-    };
-    let mut took_over = None;
-    if let Some(old) = old {
-        if let Some(busy) = still_held(session, &old)? {
-            return Ok(Err(busy));
-        }
-        let token: i64 = old.get("token");
-        release(session, ledger, &terms.name, token)?;
-        let broken = Record::LockBroken(LockBroken {
-            lock_name: terms.name.to_string(),
-            token,
-            owner: old.get("owner"),
-            host: old.get("host"),
-            expired: old.get("expired"),
-            forced: false,
-            reason: Some("its session is gone, or its time was over".to_owned()),
-            terminated: Vec::new(),
-        });
-        audit::append(session, ledger, &ctx.line(broken), Some(terms.name.as_str()), None)?;
-        took_over = Some(token);
-    }
-    insert(session, ledger, terms, key, start, took_over, ctx).map(Ok)
-}
-
-/// Whether the lease in row `old` is in force although its advisory lock is free.
-fn still_held(session: &Session, old: &tokio_postgres::Row) -> Result<Option<Busy>> {
-    let facts = session.facts();
-    let expired: bool = old.get("expired");
-    let backend_pid: Option<i32> = old.get("backend_pid");
-    let same_server = old.get::<_, &str>("system_identifier") == facts.system_identifier
-        && old.get::<_, i32>("timeline") == facts.timeline;
-    let by_owner = Holder {
-        pid: old.get("pid"),
-        user: Some(old.get("owner")),
-        application: old.get("reason"),
-        state: None,
-        query: None,
-        age_ms: None,
-    };
-    let Some(backend_pid) = backend_pid else {
-        return Ok((!expired).then_some(Busy(by_owner, "taken with `migrate-lock acquire`")));
-    };
-    if !same_server {
-        // After a failover the old session cannot be seen from here: only time proves it gone.
-        return Ok((!expired).then_some(Busy(by_owner, "taken on another server or timeline")));
-    }
-    let start: Option<DateTime<Utc>> = old.get("backend_start");
-    let alive = session
-        .query_opt(BACKEND, &[&backend_pid, &start])
-        .map_err(Error::database("look for the owner's session"))?;
-    Ok(alive.map(|row| Busy(holder(&row), "its session is alive")))
-}
-
-fn insert(
-    session: &Session,
-    ledger: &Ledger,
-    terms: &Terms,
-    key: i32,
-    start: Instant,
-    took_over: Option<i64>,
-    ctx: &Ctx,
-) -> Result<(Lease, Line)> {
-    let facts = session.facts();
-    let with_session = terms.life != Life::Detached;
-    let host = gethostname::gethostname().to_string_lossy().into_owned();
-    let pid = std::process::id() as i32;
-    let row = session
-        .query_one(
-            &ledger.sql(INSERT),
-            &[
-                &terms.name.as_str(),
-                &facts.role,
-                &host,
-                &pid,
-                &with_session,
-                &terms.reason,
-                &millis(terms.ttl),
-                &facts.system_identifier,
-                &facts.timeline,
-            ],
-        )
-        .map_err(Error::database("write the lease"))?;
-    let lease = Lease {
-        name: terms.name.clone(),
-        token: row.get("token"),
-        ttl: terms.ttl,
-        expires_at: row.get("expires_at"),
-        inherited: false,
-        key,
-    };
-    let line = ctx.line(Record::LockAcquired(LockAcquired {
-        lock_name: terms.name.to_string(),
-        token: lease.token,
-        owner: facts.role.clone(),
-        host,
-        pid,
-        backend_pid: with_session.then_some(facts.backend_pid),
-        reason: terms.reason.clone(),
-        expires_at: lease.expires_at,
-        waited_ms: start.elapsed().as_millis() as u64,
-        took_over,
-    }));
-    audit::append(session, ledger, &line, Some(terms.name.as_str()), None)?;
-    Ok((lease, line))
-}
-
-fn holder(row: &tokio_postgres::Row) -> Holder {
-    Holder {
-        pid: row.get("pid"),
-        user: row.get("user"),
-        application: row.get("application"),
-        state: row.get("state"),
-        query: row.get("query"),
-        age_ms: row.get("age_ms"),
-    }
-}
-
-/// A holder in words.
-pub fn describe(holder: &Holder) -> String {
-    let mut said = match holder.pid {
-        0 => "a session that cannot be seen".to_owned(),
-        pid => format!("process {pid}"),
-    };
-    if let Some(user) = &holder.user {
-        said += &format!(" of `{user}`");
-    }
-    if let Some(application) = holder.application.as_ref().filter(|it| !it.is_empty()) {
-        said += &format!(", {application}");
-    }
-    if let Some(state) = &holder.state {
-        said += &format!(", {state}");
-    }
-    if let Some(age) = holder.age_ms {
-        let age = Duration::from_secs(age.unsigned_abs() / 1000);
-        said += &format!(" for {}", humantime::format_duration(age));
-    }
-    said
-}
-
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 

@@ -1,9 +1,13 @@
 //! The ledger: the tables in which the tools remember what was done, by whom, and who may go on.
 
+pub(crate) mod advisory;
 pub mod audit;
+pub mod breaking;
+mod claim;
 pub mod heartbeat;
 pub mod history;
 pub mod lease;
+pub mod locks;
 pub mod progress;
 pub mod script;
 
@@ -92,6 +96,8 @@ impl Ledger {
             let name: &str = row.get("name");
             let bad = if row.get::<_, &str>("kind") != "r" {
                 "is not an ordinary table".to_owned()
+            } else if row.get("misshapen") {
+                "lacks columns or the unique key (lock_name, token) that the fence needs".to_owned()
             } else if purpose == Purpose::Read {
                 continue;
             } else if !row.get::<_, bool>("trusted") {

@@ -8,22 +8,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LockRow {
     pub lock_name: String,
-    /// The fencing token; it only rises.
-    pub token: i64,
+    /// The fencing token; it only rises. None where a session holds the advisory lock without a
+    /// lease: somebody removed the row while it worked.
+    pub token: Option<i64>,
     pub state: LockState,
-    pub owner: String,
-    pub host: String,
-    pub pid: i32,
+    pub owner: Option<String>,
+    pub host: Option<String>,
+    pub pid: Option<i32>,
     /// The server process of a lease that lives with a session.
     pub backend_pid: Option<i32>,
+    pub backend_start: Option<DateTime<Utc>>,
     pub reason: Option<String>,
-    pub acquired_at: DateTime<Utc>,
-    pub renewed_at: DateTime<Utc>,
-    pub expires_at: DateTime<Utc>,
+    pub acquired_at: Option<DateTime<Utc>>,
+    pub renewed_at: Option<DateTime<Utc>>,
+    pub expires_at: Option<DateTime<Utc>>,
     /// Whether `expires_at` has passed, by the server's clock.
     pub expired: bool,
     /// Whether a session holds the advisory lock that goes with the lease.
     pub advisory_held: bool,
+    /// The server process of that session: of who works, which under `migrate-lock run` is not
+    /// who holds the lease.
+    pub advisory_pid: Option<i32>,
     /// What the holder's server process does, where it can be seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<String>,
@@ -75,9 +80,12 @@ pub struct LockWaited {
 }
 
 /// A session that holds what is waited for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
+    /// Its server process; 0 where it cannot be seen.
     pub pid: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_start: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
