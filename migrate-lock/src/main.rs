@@ -16,7 +16,7 @@ static TOOL: Tool = Tool {
     name: "migrate-lock",
     about: "Hold, look at and break the lock that serialises changes of a PostgreSQL database",
     examples: include_str!("examples.txt"),
-    records: &["lock", "ledger", "error"],
+    records: &["lock", "command", "ledger", "error"],
 };
 
 #[derive(clap::Subcommand)]
