@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fs};
 
 use jsonschema::Validator;
-use migrate_core::record::{Line, schema};
+use migrate_core::{
+    exit::Exit,
+    record::{Line, schema},
+};
 use migrate_tests::{Outcome, World, source};
 use serde_json::Value;
 
@@ -63,6 +66,7 @@ fn every_line_of_a_real_run_is_valid() {
     let mut seen = Seen::default();
     runs_of_apply(&mut seen);
     runs_that_fail(&mut seen);
+    runs_of_lock(&mut seen);
     let order = all_types();
     let position = |line: &&String| {
         let value: Value = serde_json::from_str(line).unwrap();
@@ -78,8 +82,7 @@ fn every_line_of_a_real_run_is_valid() {
 }
 
 /// What needs a tool or a command that is still to come.
-const NOT_YET: [&str; 6] =
-    ["dry_run.finished", "lock", "lock.renewed", "lock.broken", "lock.lost", "command.finished"];
+const NOT_YET: [&str; 1] = ["dry_run.finished"];
 
 /// The lines of runs, each checked against the schema of the tool that printed it.
 #[derive(Default)]
@@ -94,6 +97,15 @@ impl Seen {
         assert!(!outcome.stdout.is_empty(), "{outcome}");
         for line in outcome.stdout.lines() {
             self.line(world, line);
+        }
+    }
+
+    /// What stands in the audit log is a record, too.
+    #[track_caller]
+    fn audited(&mut self, world: &World) {
+        let canonical = "select (canonical::json -> 'details')::text from _migration_audit_log";
+        for row in world.client().query(canonical, &[]).unwrap() {
+            self.line(world, row.get(0));
         }
     }
 
@@ -130,10 +142,7 @@ fn runs_of_apply(seen: &mut Seen) {
     ] {
         seen.take(&world, &world.run(&format!("migrate-apply {command}")));
     }
-    let canonical = "select (canonical::json -> 'details')::text from _migration_audit_log";
-    for row in world.client().query(canonical, &[]).unwrap() {
-        seen.line(&world, row.get(0));
-    }
+    seen.audited(&world);
 }
 
 fn runs_that_fail(seen: &mut Seen) {
@@ -149,6 +158,26 @@ fn runs_that_fail(seen: &mut Seen) {
     let mut holder = client.transaction().unwrap();
     holder.batch_execute("lock table t").unwrap();
     seen.take(&world, &world.run("migrate-apply up --lock-timeout 20ms --retry-budget 100ms"));
+}
+
+fn runs_of_lock(seen: &mut Seen) {
+    let world = World::new();
+    let acquired = world.run("migrate-lock acquire --reason 'manual repair'");
+    let token = acquired.one("lock.acquired")["token"].to_string();
+    seen.take(&world, &acquired);
+    for command in [
+        "status",
+        &format!("renew --token {token}"),
+        &format!("release --token {token}"),
+        "acquire --reason forgotten",
+        "break --force --reason 'nobody knows who'",
+    ] {
+        seen.take(&world, &world.run(&format!("migrate-lock {command}")));
+    }
+    let lose = "migrate-lock run --ttl 1s -- sh -c \
+                'psql \"$DATABASE_URL\" -qc \"truncate _migration_locks; select pg_sleep(60)\"'";
+    let _ = world.run(lose).expect(Exit::Failed);
+    seen.audited(&world);
 }
 
 fn all_types() -> Vec<String> {
