@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod harness_works;
+mod histories;
 mod lock;
 mod lock_fence;
 mod lock_run;
