@@ -75,7 +75,7 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
                     status: Status::Applied,
                     execution_ms: Some(0),
                     estimate_ms: None,
-                    risk: migration.risk,
+                    risk: Some(crate::plan::risk(migration)?),
                     run_id: &run.run_id,
                     error: None,
                 },

@@ -4,7 +4,7 @@ use migrate_core::{
     ctx::Ctx,
     error::Result,
     exit::Exit,
-    ledger::{Presence, history},
+    ledger::history,
     migration::{Migration, dir, risk::Risk, version::Version},
     plan::{self, Bound, Choice, Pending},
     record::{Direction, Plan, PlanStep, Record},
@@ -27,10 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let files = dir::read_dir(&ctx.config.migrations)?;
     let place = Place::open(ctx)?;
-    let runs = match place.ledger.look(&place.session)? {
-        Presence::Absent => Vec::new(),
-        Presence::Present => history::all(&place.session, &place.ledger)?,
-    };
+    let runs = history::look(&place.session, &place.ledger)?;
     let choice = Choice {
         target: args.target.clone(),
         steps: None,
@@ -94,7 +91,7 @@ pub(crate) fn risk(migration: &Migration) -> Result<Risk> {
     Ok(worst)
 }
 
-fn risk_of(kind: &Kind) -> Risk {
+pub(crate) fn risk_of(kind: &Kind) -> Risk {
     let tag = kind.tag();
     let destroys = ["DROP TABLE", "DROP SCHEMA", "DROP DATABASE", "TRUNCATE TABLE", "TRUNCATE"];
     let harmless = ["CREATE ", "COMMENT", "INSERT", "SELECT", "GRANT", "SET", "RESET"];

@@ -1,7 +1,9 @@
 //! A run: the session that works, the lease that it works under, and its first and last record.
 
 use std::{
+    panic,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,9 +19,11 @@ use migrate_core::{
     ledger::{
         Ledger, audit,
         heartbeat::Heartbeat,
+        history,
         lease::{self, Lease, Life, LockName, Terms},
         quote_literal,
     },
+    migration::{Migration, dir},
     record::{ApplyFinished, ApplyStarted, Direction, LockReleased, Record, RunStatus},
 };
 
@@ -43,6 +47,21 @@ impl Place {
         let session = Session::open(&database, &format!("migrate-apply/{run_id}"))?;
         ctx.config.check_pin(session.facts())?;
         Ok(Place { database, session, ledger, run_id })
+    }
+
+    /// The same, and reads the files while the server is busy with the connection and the history.
+    pub(crate) fn open_and_read(ctx: &Ctx) -> Result<(Vec<Migration>, Place, Vec<history::Run>)> {
+        let migrations = &ctx.config.migrations;
+        let (files, place) = thread::scope(|scope| {
+            let files = scope.spawn(|| dir::read_dir(migrations));
+            let place = Place::open(ctx).and_then(|place| {
+                let runs = history::look(&place.session, &place.ledger)?;
+                Ok((place, runs))
+            });
+            (files.join().unwrap_or_else(|cause| panic::resume_unwind(cause)), place)
+        });
+        let (files, (place, runs)) = (files?, place?);
+        Ok((files, place, runs))
     }
 }
 

@@ -4,8 +4,8 @@ use migrate_core::{
     ctx::Ctx,
     error::Result,
     exit::Exit,
-    ledger::{Presence, audit, history},
-    migration::dir,
+    ledger::{Presence, audit},
+    migration::risk::Risk,
     plan::{self, Known},
     record::{MigrationRow, MigrationState, Record},
 };
@@ -24,19 +24,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
-    let (files, place) = std::thread::scope(|scope| {
-        let migrations = &ctx.config.migrations;
-        let files = scope.spawn(move || dir::read_dir(migrations));
-        let place = Place::open(ctx);
-        (files.join().expect("reading files does not panic"), place)
-    });
-    let (files, place) = (files?, place?);
-    let presence = place.ledger.look(&place.session)?;
-    let runs = match presence {
-        Presence::Absent => Vec::new(),
-        Presence::Present => history::all(&place.session, &place.ledger)?,
-    };
-    if args.verbose && presence == Presence::Present {
+    let (files, place, runs) = Place::open_and_read(ctx)?;
+    if args.verbose && place.ledger.look(&place.session)? == Presence::Present {
         say_open_run(&place)?;
     }
     let known = plan::known(&files, &runs);
@@ -69,7 +58,7 @@ fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
         version: version.expect("a file or a run").clone(),
         name: name.expect("a file or a run").clone(),
         state,
-        risk: file.map(crate::plan::risk).transpose()?,
+        risk: risk(known)?,
         applied_at: in_force.map(|it| it.applied_at),
         execution_ms: in_force.and_then(|it| it.execution_ms),
         file: file.map(|it| it.file.clone()),
@@ -83,4 +72,14 @@ fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
         reversible: file.filter(|_| verbose).map(|it| it.down.is_some()),
         error: in_force.filter(|_| verbose).and_then(|it| it.error.clone()),
     }))
+}
+
+/// Of an unchanged file as it was judged when it was applied: to read thousands again takes long.
+fn risk(known: &Known<'_>) -> Result<Option<Risk>> {
+    let judged =
+        known.run.filter(|_| known.state == MigrationState::Applied).and_then(|it| it.risk);
+    match (judged, known.file) {
+        (None, Some(file)) => crate::plan::risk(file).map(Some),
+        (judged, _) => Ok(judged),
+    }
 }

@@ -8,7 +8,7 @@ use migrate_core::{
     migration::{Migration, risk::Risk, script::Script, version::Version},
     plan::Pending,
     record::Direction,
-    sql::check::Summary,
+    sql::{check::Summary, kind::Kind},
 };
 
 #[derive(Debug, Clone)]
@@ -33,6 +33,8 @@ impl Step {
     pub(crate) fn up(pending: &Pending<'_>) -> Result<Step> {
         let Migration { version, name, up, down, checksum, .. } = pending.migration;
         let way_back = down.clone().zip(pending.migration.down_checksum.clone());
+        let mut worst = Risk::Low;
+        let summary = check_each(up, |kind| worst = worst.max(crate::plan::risk_of(kind)))?;
         Ok(Step {
             version: version.clone(),
             name: name.clone(),
@@ -40,11 +42,18 @@ impl Step {
             script: up.clone(),
             checksum: checksum.clone(),
             way_back,
-            risk: crate::plan::risk(pending.migration)?,
+            risk: pending.migration.risk.unwrap_or(worst),
             estimate: pending.migration.estimate,
-            summary: check(up)?,
+            summary,
             unfinished: pending.unfinished.filter(|_| !up.transaction).map(|it| it.id),
         })
+    }
+
+    /// Whether it was made for the same file and the same state of the history.
+    pub(crate) fn is_of(&self, pending: &Pending<'_>) -> bool {
+        let Migration { version, up, .. } = pending.migration;
+        let unfinished = pending.unfinished.filter(|_| !up.transaction).map(|it| it.id);
+        self.version == *version && self.unfinished == unfinished
     }
 
     /// The way back of an applied run, out of the database.
@@ -70,6 +79,10 @@ impl Step {
 
 /// Parses a script and refuses what cannot run; nothing is sent to the server.
 pub(crate) fn check(script: &Script) -> Result<Summary> {
+    check_each(script, |_| ())
+}
+
+fn check_each(script: &Script, see: impl FnMut(&Kind)) -> Result<Summary> {
     if let Some(batch) = script.batches.first() {
         return Err(Error::Sql {
             at: Location { file: script.file.clone(), line: batch.line, column: 1 },
@@ -77,5 +90,5 @@ pub(crate) fn check(script: &Script) -> Result<Summary> {
             hint: Some("split the change into several migrations by hand".to_owned()),
         });
     }
-    script.check()
+    script.check_each(see)
 }

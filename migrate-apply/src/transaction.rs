@@ -221,8 +221,8 @@ impl Writer {
         let back_sql = back.map(|(script, _)| &*script.text);
         let back_checksum = back.map(|(_, checksum)| checksum.as_str());
         let client = run.session.client();
-        let lock = run.ledger.sql(audit::LOCK);
-        let view = run.ledger_view();
+        // The lock is a statement of its own, in front of those that read what it guards.
+        let view = format!("{}; {}", run.ledger_view(), run.ledger.sql(audit::LOCK));
         let common: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
             [&version, &step.name, &step.checksum, &execution_ms, &estimate_ms, &risk, &run.run_id];
         let with_script: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = common
@@ -239,10 +239,9 @@ impl Writer {
             Direction::Up => (up, &with_script[..]),
             Direction::Down => (down, &common[..]),
         };
-        let (reset, recorded, locked, appended) = run.session.wait(futures_util::future::join4(
+        let (reset, recorded, appended) = run.session.wait(futures_util::future::join3(
             client.batch_execute(&view),
             client.execute(statement, params),
-            client.batch_execute(&lock),
             client.query_opt(
                 append,
                 &[
@@ -261,7 +260,6 @@ impl Writer {
         };
         reset.map_err(lost)?;
         recorded.map_err(lost)?;
-        locked.map_err(lost)?;
         let now: Option<i64> = appended.map_err(lost)?.and_then(|row| row.get("xid"));
         if now.is_none() || now != xid {
             return Err(Stop::Other(Error::refused(

@@ -9,8 +9,8 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     ledger::{Ledger, Presence, audit, history},
-    migration::{Migration, dir, version::Version},
-    plan::{self, Bound, Choice},
+    migration::{Migration, version::Version},
+    plan::{self, Bound, Choice, Pending},
     record::{ApplyFinished, ApplyStarted, Direction, Record, RunStatus},
 };
 
@@ -63,14 +63,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let plan = args.plan.as_deref().map(input::read_plan).transpose()?;
     let backup = args.require_backup.map(|_| input::read_backup()).transpose()?;
-    // Connecting takes the server some milliseconds, in which the files are read.
-    let (files, place) = std::thread::scope(|scope| {
-        let migrations = &ctx.config.migrations;
-        let files = scope.spawn(move || dir::read_dir(migrations));
-        let place = Place::open(ctx);
-        (files.join().expect("reading files does not panic"), place)
-    });
-    let (files, place) = (files?, place?);
+    let (files, place, runs) = Place::open_and_read(ctx)?;
     let mut choice = Choice {
         target: args.target.clone(),
         steps: args.steps,
@@ -80,9 +73,10 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         choice.target = plan.last.clone();
         choice.steps = Some(plan.plan.steps as usize);
     }
-    let steps = steps(&files, &place.session, &place.ledger, &choice)?;
+    let pending = pending(&files, &runs, &choice, &place.session, &place.ledger)?;
+    let steps = pending.iter().map(Step::up).collect::<Result<Vec<_>>>()?;
     if let Some(plan) = &plan {
-        check_plan(plan, &files, &place.session, &place.ledger, &choice)?;
+        check_plan(plan, &pending, &runs, &place)?;
     }
     if let Some(backup) = &backup {
         input::check_backup(backup, place.session.facts())?;
@@ -93,7 +87,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     }
     check_together(args, &steps)?;
     check_gates(&place, &steps, ctx)?;
-    apply(args, &files, &choice, plan.as_ref(), place, ctx)
+    apply(args, &files, &choice, plan.as_ref(), steps, place, ctx)
 }
 
 fn apply(
@@ -101,12 +95,13 @@ fn apply(
     files: &[Migration],
     choice: &Choice,
     plan: Option<&input::Planned>,
+    steps: Vec<Step>,
     place: Place,
     ctx: &mut Ctx,
 ) -> Result<Exit> {
     let mut run = Run::begin(place, Direction::Up, args.wait, ctx)?;
     // Another run may have done it while this one waited for the lock.
-    let steps = match steps(files, &run.session, &run.ledger, choice) {
+    let steps = match still_to_do(files, steps, choice, &run) {
         Ok(steps) => steps,
         Err(err) => {
             run.finish(RunStatus::Failed, 0, 0, ctx)?;
@@ -196,18 +191,15 @@ pub(crate) fn end(
     result.map(|()| Exit::Ok)
 }
 
-/// What is pending now, each checked as a whole.
-fn steps(
-    files: &[Migration],
+/// What is pending by `runs`.
+fn pending<'a>(
+    files: &'a [Migration],
+    runs: &'a [history::Run],
+    choice: &Choice,
     session: &Session,
     ledger: &Ledger,
-    choice: &Choice,
-) -> Result<Vec<Step>> {
-    let runs = match ledger.look(session)? {
-        Presence::Absent => Vec::new(),
-        Presence::Present => history::all(session, ledger)?,
-    };
-    let pending = plan::pending(files, &runs, choice)?;
+) -> Result<Vec<Pending<'a>>> {
+    let pending = plan::pending(files, runs, choice)?;
     if !pending.is_empty() && !runs.is_empty() {
         let half = history::unfinished_down(session, ledger)?;
         if let Some(run) = half.first() {
@@ -218,29 +210,44 @@ fn steps(
             ));
         }
     }
-    pending.iter().map(Step::up).collect()
+    Ok(pending)
+}
+
+/// What is pending under the lock; `steps` that were made before it and still hold are kept.
+fn still_to_do(
+    files: &[Migration],
+    steps: Vec<Step>,
+    choice: &Choice,
+    run: &Run,
+) -> Result<Vec<Step>> {
+    let runs = history::look(&run.session, &run.ledger)?;
+    let mut made = steps.into_iter().peekable();
+    pending(files, &runs, choice, &run.session, &run.ledger)?
+        .iter()
+        .map(|it| {
+            while made.next_if(|step| step.version < it.migration.version).is_some() {}
+            match made.next_if(|step| step.is_of(it)) {
+                Some(step) => Ok(step),
+                None => Step::up(it),
+            }
+        })
+        .collect()
 }
 
 /// A plan holds for these files, this database and this head, or not at all.
 fn check_plan(
     planned: &input::Planned,
-    files: &[Migration],
-    session: &Session,
-    ledger: &Ledger,
-    choice: &Choice,
+    pending: &[Pending<'_>],
+    runs: &[history::Run],
+    place: &Place,
 ) -> Result<()> {
-    let runs = match ledger.look(session)? {
-        Presence::Absent => Vec::new(),
-        Presence::Present => history::all(session, ledger)?,
-    };
-    let pending = plan::pending(files, &runs, choice)?;
     let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
-    let facts = session.facts();
+    let facts = place.session.facts();
     let bound = Bound {
         system_identifier: &facts.system_identifier,
         database: &facts.database,
-        ledger_schema: ledger.schema(),
-        head: plan::newest(&runs),
+        ledger_schema: place.ledger.schema(),
+        head: plan::newest(runs),
     };
     let now = plan::hash(bound, &migrations);
     if now == planned.plan.plan_hash {

@@ -1,5 +1,5 @@
 -- Runs down that did not end: begun outside a transaction, or failed part way.
-select id, version, name, checksum, status, applied_at, execution_ms, applied_by, error, run_id
+select id, version, name, checksum, status, applied_at, execution_ms, applied_by, error, run_id, risk
 from {ledger}._migration_history as h
 where direction = 'down' and status in ('running', 'failed')
   and not exists (

@@ -247,6 +247,7 @@ mod tests {
             applied_by: "me".into(),
             error: None,
             run_id: "r".into(),
+            risk: None,
         }
     }
 

@@ -1,11 +1,13 @@
 //! The tools as a user runs them, against a real server.
 
+#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs themselves")]
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod architecture;
 mod docs;
 mod harness_works;
+mod histories;
 mod lock;
 mod lock_fence;
 mod lock_run;

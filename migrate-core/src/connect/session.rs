@@ -8,7 +8,11 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, Row, SimpleQueryMessage, error::SqlState, types::ToSql};
+use tokio_postgres::{
+    Client, Row, SimpleQueryMessage,
+    error::SqlState,
+    types::{ToSql, Type},
+};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -119,6 +123,15 @@ impl Session {
 
     pub fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
         self.wait(self.client.query(sql, params))
+    }
+
+    /// Asks what is asked only once, in one round trip: nothing is prepared, so types are given.
+    pub fn query_once(
+        &self,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, PgError> {
+        self.wait(self.client.query_typed(sql, params))
     }
 
     pub fn query_opt(

@@ -1,9 +1,11 @@
 //! `_migration_history`: a row a run of a migration.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 
-use super::Ledger;
+use super::{Ledger, Presence};
 use crate::{
     connect::session::Session,
     error::{Error, Result},
@@ -61,6 +63,8 @@ pub struct Run {
     pub applied_by: String,
     pub error: Option<String>,
     pub run_id: String,
+    /// As it was judged then.
+    pub risk: Option<Risk>,
 }
 
 /// A run to record.
@@ -80,7 +84,20 @@ pub struct NewRun<'a> {
 
 /// The last run up of each version, in the order of application.
 pub fn all(session: &Session, ledger: &Ledger) -> Result<Vec<Run>> {
-    read(session, &ledger.sql(ALL))
+    let runs = read(session, &ledger.sql(ALL))?;
+    let last: HashMap<Version, i64> = runs.iter().map(|it| (it.version.clone(), it.id)).collect();
+    if last.len() == runs.len() {
+        return Ok(runs);
+    }
+    Ok(runs.into_iter().filter(|it| last[&it.version] == it.id).collect())
+}
+
+/// The same, by one who does not know yet whether there is a ledger.
+pub fn look(session: &Session, ledger: &Ledger) -> Result<Vec<Run>> {
+    match ledger.look(session)? {
+        Presence::Absent => Ok(Vec::new()),
+        Presence::Present => all(session, ledger),
+    }
 }
 
 /// Runs down that began and did not end well.
@@ -89,14 +106,15 @@ pub fn unfinished_down(session: &Session, ledger: &Ledger) -> Result<Vec<Run>> {
 }
 
 fn read(session: &Session, sql: &str) -> Result<Vec<Run>> {
-    let rows = session.query(sql, &[]).map_err(Error::database("read the history"))?;
+    let rows = session.query_once(sql, &[]).map_err(Error::database("read the history"))?;
     rows.iter().map(run).collect()
 }
 
+/// In the order of the columns: by name they would be looked for again in each of many rows.
 fn run(row: &Row) -> Result<Run> {
-    let version: &str = row.get("version");
+    let version: &str = row.get(1);
     Ok(Run {
-        id: row.get("id"),
+        id: row.get(0),
         version: version.parse().map_err(|_| {
             Error::refused(
                 "foreign_ledger",
@@ -104,14 +122,15 @@ fn run(row: &Row) -> Result<Run> {
                 "find out who wrote it; nothing of ours does",
             )
         })?,
-        name: row.get("name"),
-        checksum: row.get("checksum"),
-        status: Status::parse(row.get("status")),
-        applied_at: row.get("applied_at"),
-        execution_ms: row.get("execution_ms"),
-        applied_by: row.get("applied_by"),
-        error: row.get("error"),
-        run_id: row.get("run_id"),
+        name: row.get(2),
+        checksum: row.get(3),
+        status: Status::parse(row.get(4)),
+        applied_at: row.get(5),
+        execution_ms: row.get(6),
+        applied_by: row.get(7),
+        error: row.get(8),
+        run_id: row.get(9),
+        risk: row.get::<_, Option<&str>>(10).and_then(|it| it.parse().ok()),
     })
 }
 

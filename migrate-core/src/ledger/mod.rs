@@ -13,6 +13,8 @@ pub mod script;
 
 use std::{collections::HashMap, sync::Mutex};
 
+use tokio_postgres::types::Type;
+
 use crate::{
     connect::session::{Facts, Session},
     error::{Error, Result},
@@ -90,7 +92,7 @@ impl Ledger {
 
     fn inspect(&self, session: &Session, purpose: Purpose) -> Result<Presence> {
         let rows = session
-            .query(TABLES, &[&self.schema])
+            .query_once(TABLES, &[(&self.schema, Type::TEXT)])
             .map_err(Error::database("look for the ledger's tables"))?;
         for row in &rows {
             let name: &str = row.get("name");

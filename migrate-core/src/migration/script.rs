@@ -26,7 +26,12 @@ pub struct Script {
 impl Script {
     /// Looks through the whole script; nothing of it may be sent before this has passed.
     pub fn check(&self) -> Result<Summary> {
-        check::check(&self.file, &self.text, self.first_line, self.transaction)
+        self.check_each(|_| ())
+    }
+
+    /// The same, and shows each statement's kind: a large script is not read a second time for it.
+    pub fn check_each(&self, see: impl FnMut(&Kind)) -> Result<Summary> {
+        check::check(&self.file, &self.text, self.first_line, self.transaction, see)
     }
 
     /// What is to be sent, in order. In a transactional script that passed `check`, the only

@@ -20,11 +20,18 @@ pub struct Summary {
 
 /// A transactional script may hold nothing that begins, ends or can't join a transaction,
 /// but for one `BEGIN` and `COMMIT` around everything.
-pub fn check(file: &str, text: &str, first_line: u32, transaction: bool) -> Result<Summary> {
+pub fn check(
+    file: &str,
+    text: &str,
+    first_line: u32,
+    transaction: bool,
+    mut see: impl FnMut(&Kind),
+) -> Result<Summary> {
     let mut summary = Summary::default();
     let mut shape = Shape::Empty;
     for statement in split(file, text, first_line) {
         let statement = statement?;
+        see(&statement.kind);
         if transaction {
             refuse_alone(file, &statement)?;
             shape = shape.after(file, &statement)?;
@@ -108,7 +115,7 @@ mod tests {
     use super::*;
 
     fn outcome(text: &str, transaction: bool) -> String {
-        match check("f.sql", text, 1, transaction) {
+        match check("f.sql", text, 1, transaction, |_| ()) {
             Ok(Summary { statements, wrapped, .. }) => format!("{statements} {wrapped}"),
             Err(error) => error.to_string(),
         }
@@ -173,7 +180,7 @@ mod tests {
             outcome(text, true),
             "f.sql:2:1: CREATE INDEX CONCURRENTLY cannot run in a transaction"
         );
-        let summary = check("f.sql", text, 1, false).unwrap();
+        let summary = check("f.sql", text, 1, false, |_| ()).unwrap();
         assert_eq!(summary, Summary { statements: 2, alone: 1, copies: 0, wrapped: false });
         assert_eq!(outcome("begin; select 1; commit; vacuum", false), "4 false");
     }
