@@ -1,6 +1,5 @@
 //! The tools as a user runs them, against a real server.
 
-#![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 #![allow(clippy::disallowed_methods, reason = "tests start programs themselves")]
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
