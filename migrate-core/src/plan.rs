@@ -1,6 +1,6 @@
 //! What to do, decided from what there is. No input or output happens here.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
 
@@ -36,28 +36,31 @@ pub struct Pending<'a> {
     pub unfinished: Option<&'a Run>,
 }
 
-/// Every migration that a file or the history knows, in the order of versions.
+/// Every migration that a file or the history knows, in the order of versions, in which `files` are.
 pub fn known<'a>(files: &'a [Migration], runs: &'a [Run]) -> Vec<Known<'a>> {
-    let by_version: HashMap<&Version, &Run> = runs.iter().map(|it| (&it.version, it)).collect();
     let newest = newest(runs);
-    let mut known: Vec<(&Version, Known<'a>)> = files
-        .iter()
-        .map(|file| {
-            let run = by_version.get(&file.version).copied();
-            (&file.version, Known { file: Some(file), run, state: state(file, run, newest) })
-        })
-        .collect();
-    let in_files: HashSet<&Version> = files.iter().map(|it| &it.version).collect();
-    for run in runs.iter().filter(|it| !in_files.contains(&it.version)) {
-        let state = match run.status {
-            Status::Applied => MigrationState::Missing,
-            Status::Running => MigrationState::Failed,
-            Status::Failed | Status::RolledBack => continue,
-        };
-        known.push((&run.version, Known { file: None, run: Some(run), state }));
+    let mut runs: Vec<&Run> = runs.iter().collect();
+    runs.sort_by(|one, two| one.version.cmp(&two.version));
+    let mut runs = runs.into_iter().peekable();
+    let mut known = Vec::with_capacity(files.len());
+    for file in files {
+        while let Some(run) = runs.next_if(|it| it.version < file.version) {
+            known.extend(without_file(run));
+        }
+        let run = runs.next_if(|it| it.version == file.version);
+        known.push(Known { file: Some(file), run, state: state(file, run, newest) });
     }
-    known.sort_by(|one, two| one.0.cmp(two.0));
-    known.into_iter().map(|(_, known)| known).collect()
+    known.extend(runs.filter_map(without_file));
+    known
+}
+
+fn without_file(run: &Run) -> Option<Known<'_>> {
+    let state = match run.status {
+        Status::Applied => MigrationState::Missing,
+        Status::Running => MigrationState::Failed,
+        Status::Failed | Status::RolledBack => return None,
+    };
+    Some(Known { file: None, run: Some(run), state })
 }
 
 fn state(file: &Migration, run: Option<&Run>, newest: Option<&Version>) -> MigrationState {
@@ -98,9 +101,12 @@ pub fn pending<'a>(
             "`migrate-apply status` lists them",
         ));
     }
+    let mut pending = Vec::new();
+    if known.iter().all(|it| it.state == MigrationState::Applied) {
+        return Ok(pending);
+    }
     let mut done: HashSet<&Version> =
         runs.iter().filter(|it| it.status == Status::Applied).map(|it| &it.version).collect();
-    let mut pending = Vec::new();
     for it in known {
         let Some(migration) = it.file.filter(|_| it.state != MigrationState::Applied) else {
             continue;

@@ -1,6 +1,6 @@
 //! `_migration_history`: a row a run of a migration.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
@@ -85,11 +85,12 @@ pub struct NewRun<'a> {
 /// The last run up of each version, in the order of application.
 pub fn all(session: &Session, ledger: &Ledger) -> Result<Vec<Run>> {
     let runs = read(session, &ledger.sql(ALL))?;
-    let last: HashMap<Version, i64> = runs.iter().map(|it| (it.version.clone(), it.id)).collect();
+    let last: HashMap<&Version, i64> = runs.iter().map(|it| (&it.version, it.id)).collect();
     if last.len() == runs.len() {
         return Ok(runs);
     }
-    Ok(runs.into_iter().filter(|it| last[&it.version] == it.id).collect())
+    let last: HashSet<i64> = last.into_values().collect();
+    Ok(runs.into_iter().filter(|it| last.contains(&it.id)).collect())
 }
 
 /// The same, by one who does not know yet whether there is a ledger.

@@ -31,24 +31,26 @@ pub(super) fn directive(text: &str, at: &Location) -> Result<Option<Directive>> 
     refuse_foreign(text, at)?;
     let Some(rest) = after_migrate(text) else { return Ok(None) };
     let mut words = rest.split_whitespace();
-    let verb = words.next().unwrap_or_default().to_ascii_lowercase();
-    let is_marker = verb == "up" || verb == "down";
-    if !text.to_ascii_lowercase().starts_with(&format!("migrate:{verb}")) {
-        let hint = format!("write `-- migrate:{verb}`");
-        return if is_marker {
+    let verb = words.next().unwrap_or_default();
+    let is = |name: &str| verb.eq_ignore_ascii_case(name);
+    // Spaces before or behind the colon.
+    if !text.get("migrate:".len()..).is_some_and(|it| it.starts_with(verb)) {
+        let hint = format!("write `-- migrate:{}`", verb.to_ascii_lowercase());
+        return if is("up") || is("down") {
             Err(wrong(at, "the marker has spaces in it", &hint))
         } else {
             Ok(None)
         };
     }
-    match verb.as_str() {
-        "up" => Ok(Some(Directive::Up { transaction: transaction(words, at)? })),
-        "down" => Ok(Some(Directive::Down { transaction: transaction(words, at)? })),
-        "batch" => Ok(Some(Directive::Batch(batch(words, at)?))),
-        _ => {
-            let message = format!("`migrate:{}` is not a directive", verb.escape_debug());
-            Err(wrong(at, &message, "there are `migrate:up`, `migrate:down` and `migrate:batch`"))
-        }
+    if is("up") {
+        Ok(Some(Directive::Up { transaction: transaction(words, at)? }))
+    } else if is("down") {
+        Ok(Some(Directive::Down { transaction: transaction(words, at)? }))
+    } else if is("batch") {
+        Ok(Some(Directive::Batch(batch(words, at)?)))
+    } else {
+        let message = format!("`migrate:{}` is not a directive", verb.escape_debug());
+        Err(wrong(at, &message, "there are `migrate:up`, `migrate:down` and `migrate:batch`"))
     }
 }
 
@@ -60,6 +62,9 @@ fn after_migrate(text: &str) -> Option<&str> {
 
 /// Without their markers understood, other tools' files would run their down part too.
 fn refuse_foreign(text: &str, at: &Location) -> Result<()> {
+    if !text.starts_with(['+', '@', '/']) {
+        return Ok(());
+    }
     let first = text.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
     let tool = match first.as_str() {
         "+goose" => "goose",
