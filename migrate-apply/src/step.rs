@@ -31,29 +31,34 @@ pub(crate) struct Step {
 impl Step {
     /// Looks through the whole script first, so that nothing is sent of a file that cannot run.
     pub(crate) fn up(pending: &Pending<'_>) -> Result<Step> {
-        let Migration { version, name, up, down, checksum, .. } = pending.migration;
-        let way_back = down.clone().zip(pending.migration.down_checksum.clone());
+        let Migration { version, name, checksum, .. } = pending.migration;
         let mut worst = Risk::Low;
-        let summary = check_each(up, |kind| worst = worst.max(crate::plan::risk_of(kind)))?;
+        let mut up = pending.migration.up.clone();
+        let summary = check_each(&up, |kind| worst = worst.max(crate::plan::risk_of(kind)))?;
+        up.transaction = summary.transaction;
+        let mut down = pending.migration.down.clone();
+        if let Some(down) = down.as_mut().filter(|it| !it.marked) {
+            // One that cannot be parsed is refused when it is to run.
+            down.transaction = down.check().map_or(true, |it| it.transaction);
+        }
         Ok(Step {
             version: version.clone(),
             name: name.clone(),
             direction: Direction::Up,
-            script: up.clone(),
+            unfinished: unfinished(pending, &up),
+            script: up,
             checksum: checksum.clone(),
-            way_back,
+            way_back: down.zip(pending.migration.down_checksum.clone()),
             risk: pending.migration.risk.unwrap_or(worst),
             estimate: pending.migration.estimate,
             summary,
-            unfinished: pending.unfinished.filter(|_| !up.transaction).map(|it| it.id),
         })
     }
 
     /// Whether it was made for the same file and the same state of the history.
     pub(crate) fn is_of(&self, pending: &Pending<'_>) -> bool {
-        let Migration { version, up, .. } = pending.migration;
-        let unfinished = pending.unfinished.filter(|_| !up.transaction).map(|it| it.id);
-        self.version == *version && self.unfinished == unfinished
+        self.version == pending.migration.version
+            && self.unfinished == unfinished(pending, &self.script)
     }
 
     /// The way back of an applied run, out of the database.
@@ -75,6 +80,10 @@ impl Step {
     pub(crate) fn estimate_ms(&self) -> Option<u64> {
         self.estimate.map(|it| it.as_millis() as u64)
     }
+}
+
+fn unfinished(pending: &Pending<'_>, script: &Script) -> Option<i64> {
+    pending.unfinished.filter(|_| !script.transaction).map(|it| it.id)
 }
 
 /// Parses a script and refuses what cannot run; nothing is sent to the server.

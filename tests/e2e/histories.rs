@@ -6,7 +6,7 @@ use migrate_core::exit::Exit;
 use migrate_tests::World;
 
 /// What has caught splitters out, in the order in which it runs.
-const NASTY: [(&str, &str); 11] = [
+const NASTY: [(&str, &str); 12] = [
     ("0.1_empty.sql", ""),
     ("1.1_types and names.sql", include_str!("histories/types.sql")),
     ("1.2_[2.0.0] quotes é.up.sql", include_str!("histories/quotes.up.sql")),
@@ -18,10 +18,17 @@ const NASTY: [(&str, &str); 11] = [
         "-- migrate:up\ncreate table plain ()\n-- migrate:down\ndrop table plain",
     ),
     ("5_concurrently.sql", include_str!("histories/concurrently.sql")),
+    ("5.1_index.up.sql", INDEX_UP),
     ("6_wrapped.sql", include_str!("histories/wrapped.sql")),
     ("7_nothing.sql", "-- migrate:up\n-- not; even\n/* this; /* nested */ */\n;;\n-- migrate:down"),
     ("9_windows.sql", include_str!("histories/windows.sql")),
 ];
+
+/// Files without a marker, of which nothing can run in a transaction.
+const INDEX_UP: &str = "create index concurrently people_score on people (score);\n\
+                        -- and another\ncreate index concurrently on people (mood)";
+const INDEX_DOWN: &str =
+    "drop index concurrently people_score; drop index concurrently people_mood_idx";
 
 #[test]
 fn a_nasty_history_ends_where_psql_ends() {
@@ -29,7 +36,9 @@ fn a_nasty_history_ends_where_psql_ends() {
         NASTY.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
     files.push(("10_rows.sql".to_owned(), many_rows()));
     let down = include_str!("histories/quotes.down.sql");
-    let mut ours = World::new().migration("1.2_[2.0.0] quotes é.down.sql", down);
+    let mut ours = World::new()
+        .migration("1.2_[2.0.0] quotes é.down.sql", down)
+        .migration("5.1_index.down.sql", INDEX_DOWN);
     for (name, text) in &files {
         ours = ours.migration(name, text);
     }
@@ -37,14 +46,18 @@ fn a_nasty_history_ends_where_psql_ends() {
 
     let _ = ours.run("migrate-apply up --ledger-schema ledger").expect(Exit::Ok);
     for (name, text) in &files {
-        run_psql(&psql, up_part(text), &format!("{name}, up"), !text.contains("transaction:false"));
+        run_psql(&psql, up_part(text), &format!("{name}, up"), runs_in_transaction(text));
     }
     assert_eq!(dump(&ours), dump(&psql), "after up");
 
     let _ = ours.run("migrate-apply down --target 0.1 --ledger-schema ledger").expect(Exit::Ok);
     for (name, text) in files.iter().skip(1).rev() {
-        let text = if name.contains(".up.") { down } else { down_part(text) };
-        run_psql(&psql, text, &format!("{name}, down"), !text.starts_with(" transaction:false"));
+        let text = match name.as_str() {
+            "5.1_index.up.sql" => INDEX_DOWN,
+            _ if name.contains(".up.") => down,
+            _ => down_part(text),
+        };
+        run_psql(&psql, text, &format!("{name}, down"), runs_in_transaction(text));
     }
     assert_eq!(dump(&ours), dump(&psql), "after down");
 }
@@ -53,7 +66,7 @@ fn a_nasty_history_ends_where_psql_ends() {
 fn the_output_of_pg_dump_is_a_migration() {
     let source = World::new();
     for (_, text) in NASTY {
-        run_psql(&source, up_part(text), "the source", !text.contains("transaction:false"));
+        run_psql(&source, up_part(text), "the source", runs_in_transaction(text));
     }
     let text = pg_dump(&source);
     let ours = World::new()
@@ -78,6 +91,10 @@ fn many_rows() -> String {
         }
     }
     text + "-- migrate:down\ndrop table many"
+}
+
+fn runs_in_transaction(text: &str) -> bool {
+    !text.contains("transaction:false") && ![INDEX_UP, INDEX_DOWN].contains(&text)
 }
 
 fn up_part(text: &str) -> &str {

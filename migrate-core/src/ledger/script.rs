@@ -54,6 +54,7 @@ pub fn read(session: &Session, ledger: &Ledger, history_id: i64) -> Result<Optio
             text: row.get::<_, String>("down_sql").into(),
             first_line: row.get::<_, i32>("first_line").unsigned_abs(),
             transaction: row.get("transactional"),
+            marked: true,
             batches: Vec::new(),
         },
         checksum: row.get("down_checksum"),

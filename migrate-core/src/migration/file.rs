@@ -43,6 +43,7 @@ pub fn parse(file: &str, bytes: Vec<u8>) -> Result<File> {
         text: Text::new(Arc::clone(&whole), start + section.range.start..start + section.range.end),
         first_line: section.first_line,
         transaction: section.transaction,
+        marked: section.marked,
         batches: section.batches,
     };
     let down = down.map(&script);
@@ -81,6 +82,7 @@ struct Section {
     range: Range<usize>,
     first_line: u32,
     transaction: bool,
+    marked: bool,
     batches: Vec<Batch>,
 }
 
@@ -172,6 +174,7 @@ impl Sections {
                     range: down.text..text.len(),
                     first_line: down.at.line + 1,
                     transaction: down.transaction,
+                    marked: true,
                     batches: behind,
                 };
                 Ok((Some(up), Some(down)))
@@ -197,7 +200,7 @@ impl Sections {
 }
 
 fn whole(text: &str, batches: Vec<Batch>) -> Section {
-    Section { range: 0..text.len(), first_line: 1, transaction: true, batches }
+    Section { range: 0..text.len(), first_line: 1, transaction: true, marked: false, batches }
 }
 
 fn section(
@@ -216,7 +219,8 @@ fn section(
             "only comments may stand there; move it below the marker",
         ));
     }
-    Ok(Section { range: marker.text..end, first_line, transaction: marker.transaction, batches })
+    let range = marker.text..end;
+    Ok(Section { range, first_line, transaction: marker.transaction, marked: true, batches })
 }
 
 /// The line of the first token before a marker that isn't a comment.

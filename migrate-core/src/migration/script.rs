@@ -6,7 +6,7 @@ use super::directive::Batch;
 use crate::{
     error::Result,
     sql::{
-        check::{self, Summary},
+        check::{self, Mode, Summary},
         kind::Kind,
         split::{self, Statement},
     },
@@ -19,7 +19,10 @@ pub struct Script {
     pub text: Text,
     /// The line of the file that the text starts at.
     pub first_line: u32,
+    /// Of a script without a marker what is most likely; `check` knows.
     pub transaction: bool,
+    /// Whether a marker says so.
+    pub marked: bool,
     pub batches: Vec<Batch>,
 }
 
@@ -31,7 +34,12 @@ impl Script {
 
     /// The same, and shows each statement's kind: a large script is not read a second time for it.
     pub fn check_each(&self, see: impl FnMut(&Kind)) -> Result<Summary> {
-        check::check(&self.file, &self.text, self.first_line, self.transaction, see)
+        let mode = match (self.transaction, self.marked) {
+            (false, _) => Mode::Alone,
+            (true, true) => Mode::Transaction,
+            (true, false) => Mode::Unmarked,
+        };
+        check::check(&self.file, &self.text, self.first_line, mode, see)
     }
 
     /// What is to be sent, in order. In a transactional script that passed `check`, the only

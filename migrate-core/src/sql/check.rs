@@ -16,29 +16,53 @@ pub struct Summary {
     pub copies: u64,
     /// The file says `BEGIN; … COMMIT;` itself: these two are left out when it runs.
     pub wrapped: bool,
+    /// Whether it runs in a transaction.
+    pub transaction: bool,
 }
 
-/// A transactional script may hold nothing that begins, ends or can't join a transaction,
+/// What a script says about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Transaction,
+    /// `transaction:false`
+    Alone,
+    /// Without a marker: outside a transaction if none of its statements can run in one.
+    Unmarked,
+}
+
+/// A script that runs in a transaction may hold nothing that begins, ends or can't join a transaction,
 /// but for one `BEGIN` and `COMMIT` around everything.
 pub fn check(
     file: &str,
     text: &str,
     first_line: u32,
-    transaction: bool,
+    mode: Mode,
     mut see: impl FnMut(&Kind),
 ) -> Result<Summary> {
-    let mut summary = Summary::default();
+    let mut summary = Summary { transaction: mode != Mode::Alone, ..Summary::default() };
+    // Of a script without marker, once it turned out to run outside a transaction.
+    let mut first_alone = None;
     let mut shape = Shape::Empty;
     for statement in split(file, text, first_line) {
         let statement = statement?;
         see(&statement.kind);
-        if transaction {
-            refuse_alone(file, &statement)?;
+        let alone = !statement.kind.runs_in_transaction();
+        if let Some(refused) = first_alone.take_if(|_| !alone) {
+            return Err(refused);
+        }
+        if mode == Mode::Unmarked && alone && summary.transaction && shape == Shape::Empty {
+            summary.transaction = false;
+            first_alone = Some(cannot_run(file, &statement));
+        }
+        if summary.transaction {
+            if alone {
+                return Err(cannot_run(file, &statement));
+            }
             shape = shape.after(file, &statement)?;
         }
         let control = matches!(statement.kind, Kind::TransactionControl(_));
-        summary.statements += u64::from(!(transaction && control));
-        summary.alone += u64::from(!statement.kind.runs_in_transaction());
+        summary.statements += u64::from(!(summary.transaction && control));
+        summary.alone += u64::from(alone);
         summary.copies += u64::from(statement.copy_data.is_some());
     }
     if let Shape::Begun(at) = shape {
@@ -55,17 +79,14 @@ pub fn check(
 const REMOVE: &str = "the migration runs in a transaction of its own: remove the statement, \
                       or begin the script with `-- migrate:up transaction:false`";
 
-fn refuse_alone(file: &str, statement: &Statement) -> Result<()> {
-    if statement.kind.runs_in_transaction() {
-        return Ok(());
-    }
-    Err(Error::Sql {
+fn cannot_run(file: &str, statement: &Statement) -> Error {
+    Error::Sql {
         at: statement.location(file),
         message: format!("{} cannot run in a transaction", statement.tag()),
         hint: Some(
             "move it to a migration that begins with `-- migrate:up transaction:false`".to_owned(),
         ),
-    })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,8 +135,8 @@ fn refused(file: &str, statement: &Statement, why: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn outcome(text: &str, transaction: bool) -> String {
-        match check("f.sql", text, 1, transaction, |_| ()) {
+    fn outcome(text: &str, mode: Mode) -> String {
+        match check("f.sql", text, 1, mode, |_| ()) {
             Ok(Summary { statements, wrapped, .. }) => format!("{statements} {wrapped}"),
             Err(error) => error.to_string(),
         }
@@ -130,7 +151,7 @@ mod tests {
             ("begin work; select 1; end", "1 true"),
             ("start transaction; commit;", "0 true"),
         ] {
-            assert_eq!(outcome(text, true), expected, "{text}");
+            assert_eq!(outcome(text, Mode::Transaction), expected, "{text}");
         }
     }
 
@@ -169,7 +190,7 @@ mod tests {
                 "f.sql:1:1: BEGIN with a transaction mode cannot be honoured in a migration",
             ),
         ] {
-            assert_eq!(outcome(text, true), expected, "{text}");
+            assert_eq!(outcome(text, Mode::Transaction), expected, "{text}");
         }
     }
 
@@ -177,11 +198,38 @@ mod tests {
     fn what_cannot_run_in_a_transaction_needs_the_marker() {
         let text = "select 1;\ncreate index concurrently on t (a);";
         assert_eq!(
-            outcome(text, true),
+            outcome(text, Mode::Transaction),
             "f.sql:2:1: CREATE INDEX CONCURRENTLY cannot run in a transaction"
         );
-        let summary = check("f.sql", text, 1, false, |_| ()).unwrap();
-        assert_eq!(summary, Summary { statements: 2, alone: 1, copies: 0, wrapped: false });
-        assert_eq!(outcome("begin; select 1; commit; vacuum", false), "4 false");
+        let summary = check("f.sql", text, 1, Mode::Alone, |_| ()).unwrap();
+        assert_eq!(summary, Summary { statements: 2, alone: 1, ..Summary::default() });
+        assert_eq!(outcome("begin; select 1; commit; vacuum", Mode::Alone), "4 false");
+    }
+
+    #[test]
+    fn a_script_without_marker_runs_outside_a_transaction_if_nothing_of_it_can_run_in_one() {
+        let concurrently = "create index concurrently on t (a);";
+        for (text, expected) in [
+            (format!("-- c\n{concurrently}\n{concurrently}"), Ok((2, false))),
+            ("vacuum t".to_owned(), Ok((1, false))),
+            ("select 1".to_owned(), Ok((1, true))),
+            (String::new(), Ok((0, true))),
+            (format!("{concurrently}select 1"), Err("f.sql:1:1")),
+            (format!("{concurrently}begin"), Err("f.sql:1:1")),
+            (format!("select 1;{concurrently}"), Err("f.sql:1:10")),
+            (format!("begin;{concurrently}commit"), Err("f.sql:1:7")),
+        ] {
+            match (check("f.sql", &text, 1, Mode::Unmarked, |_| ()), expected) {
+                (Ok(found), Ok(expected)) => {
+                    assert_eq!((found.statements, found.transaction), expected, "{text}");
+                }
+                (Err(error), Err(at)) => assert_eq!(
+                    error.to_string(),
+                    format!("{at}: CREATE INDEX CONCURRENTLY cannot run in a transaction"),
+                    "{text}"
+                ),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
     }
 }
