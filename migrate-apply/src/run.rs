@@ -50,7 +50,10 @@ impl Place {
     }
 
     /// The same, and reads the files while the server is busy with the connection and the history.
-    pub(crate) fn open_and_read(ctx: &Ctx) -> Result<(Vec<Migration>, Place, Vec<history::Run>)> {
+    /// Both stay until the process ends: to free thousands of them one by one would only take time.
+    pub(crate) fn open_and_read(
+        ctx: &Ctx,
+    ) -> Result<(&'static [Migration], Place, &'static [history::Run])> {
         let migrations = &ctx.config.migrations;
         let (files, place) = thread::scope(|scope| {
             let files = scope.spawn(|| dir::read_dir(migrations));
@@ -61,7 +64,7 @@ impl Place {
             (files.join().unwrap_or_else(|cause| panic::resume_unwind(cause)), place)
         });
         let (files, (place, runs)) = (files?, place?);
-        Ok((files, place, runs))
+        Ok((files.leak(), place, runs.leak()))
     }
 }
 

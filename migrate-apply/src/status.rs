@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     if args.verbose && place.ledger.look(&place.session)? == Presence::Present {
         say_open_run(&place)?;
     }
-    let known = plan::known(&files, &runs);
+    let known = plan::known(files, runs);
     let settled = known.iter().all(|it| it.state == MigrationState::Applied);
     let rows = known.iter().map(|it| row(it, args.verbose)).collect::<Result<Vec<_>>>()?;
     ctx.emit_together(rows);

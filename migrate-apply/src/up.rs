@@ -73,10 +73,10 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         choice.target = plan.last.clone();
         choice.steps = Some(plan.plan.steps as usize);
     }
-    let pending = pending(&files, &runs, &choice, &place.session, &place.ledger)?;
+    let pending = pending(files, runs, &choice, &place.session, &place.ledger)?;
     let steps = pending.iter().map(Step::up).collect::<Result<Vec<_>>>()?;
     if let Some(plan) = &plan {
-        check_plan(plan, &pending, &runs, &place)?;
+        check_plan(plan, &pending, runs, &place)?;
     }
     if let Some(backup) = &backup {
         input::check_backup(backup, place.session.facts())?;
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     }
     check_together(args, &steps)?;
     check_gates(&place, &steps, ctx)?;
-    apply(args, &files, &choice, plan.as_ref(), steps, place, ctx)
+    apply(args, files, &choice, plan.as_ref(), steps, place, ctx)
 }
 
 fn apply(

@@ -48,7 +48,11 @@ pub fn read_dir(dir: &Path) -> Result<Vec<Migration>> {
 
 /// Puts files in order and pairs together. Two files of one version are refused.
 pub fn join(mut files: Vec<File>) -> Result<Vec<Migration>> {
-    files.sort_by_cached_key(|file| (file.name.version.clone(), file.name.layout == Layout::Down));
+    // Sorted by name they nearly are: few of them are compared.
+    files.sort_by(|one, two| {
+        let downs = |file: &File| file.name.layout == Layout::Down;
+        one.name.version.cmp(&two.name.version).then(downs(one).cmp(&downs(two)))
+    });
     let mut migrations: Vec<Migration> = Vec::with_capacity(files.len());
     for file in files {
         let previous = migrations.last_mut().filter(|last| last.version == file.name.version);
