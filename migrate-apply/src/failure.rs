@@ -1,10 +1,19 @@
 //! What the server said against a statement, with the place in the file and without secrets.
 
+use std::{cmp::Reverse, iter};
+
 use migrate_core::{
     error::{Location, PgError, StatementError},
     migration::script::Script,
-    sql::{position, split::Statement},
+    sql::{
+        lexer::{Lexer, TokenKind},
+        position,
+        split::Statement,
+    },
 };
+
+/// A server quotes a value of 100 MB back in full, and each copy of it would cost as much again.
+const LONGEST_CHARACTERS: usize = 2000;
 
 /// The error of `statement`, the `number`th of the script; `sent_from` is the byte in the script
 /// where the message began, from which the server counts characters.
@@ -23,9 +32,13 @@ pub(crate) fn of_statement(
     failure.statement = Some(number);
     failure.at = Some(Location { file: script.file.clone(), line, column });
     if may_hold_secrets(text) {
-        mask(&mut failure, text);
+        mask(&mut failure, text, statement.copy_data.is_some());
     } else {
-        failure.excerpt = Some(position::excerpt(&script.text, byte));
+        // Not the whole line: another statement in it may hold a secret.
+        let rest = &script.text[statement.range.start..];
+        let shown = &rest[..text.len() + usize::from(rest[text.len()..].starts_with(';'))];
+        let inside = byte.saturating_sub(statement.range.start);
+        failure.excerpt = Some(position::excerpt(shown, inside));
     }
     failure
 }
@@ -47,13 +60,20 @@ pub(crate) fn of_server(error: &PgError) -> StatementError {
     match error.as_db_error() {
         Some(db) => StatementError {
             sqlstate: Some(db.code().code().to_owned()),
-            message: db.message().to_owned(),
-            detail: db.detail().map(str::to_owned),
-            hint: db.hint().map(str::to_owned),
-            context: db.where_().map(str::to_owned),
+            message: shortened(db.message()),
+            detail: db.detail().map(shortened),
+            hint: db.hint().map(shortened),
+            context: db.where_().map(shortened),
             ..StatementError::default()
         },
         None => StatementError { message: error.to_string(), ..StatementError::default() },
+    }
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_CHARACTERS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 
@@ -63,15 +83,58 @@ fn may_hold_secrets(text: &str) -> bool {
     ["password", "subscription", "user mapping", "server"].iter().any(|it| text.contains(it))
 }
 
-/// Takes out of the server's words whatever stands in quotes in the statement.
-fn mask(failure: &mut StatementError, text: &str) {
-    let literals: Vec<&str> =
-        text.split('\'').skip(1).step_by(2).filter(|it| !it.is_empty()).collect();
-    let clean =
-        |said: &str| literals.iter().fold(said.to_owned(), |said, it| said.replace(it, "***"));
-    let message = clean(&failure.message);
-    failure.message = message;
-    for part in [&mut failure.detail, &mut failure.hint, &mut failure.context] {
-        *part = part.as_deref().map(clean);
+/// Takes out of the server's words whatever may come from a value in the statement. Details and
+/// context quote whole rows, and of escapes and of rows to copy we don't know the words.
+fn mask(failure: &mut StatementError, text: &str, has_rows: bool) {
+    failure.detail = None;
+    failure.context = None;
+    let literals = literals(text);
+    if has_rows || literals.iter().any(|it| it.contains('\\')) {
+        failure.message = "the server's words are left out: they may quote a password".to_owned();
+        failure.hint = None;
+        return;
+    }
+    for said in iter::once(&mut failure.message).chain(&mut failure.hint) {
+        for literal in &literals {
+            *said = said.replace(literal, "***");
+        }
+    }
+}
+
+/// What stands in quotes, also in quotes inside of quotes; the longest first.
+fn literals(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = text.split('\'').skip(1).step_by(2).map(str::to_owned).collect();
+    let mut lexer = Lexer::new(text);
+    while let Ok(Some(token)) = lexer.next_token() {
+        if token.kind == TokenKind::Text {
+            found.push(unquoted(token.text(text)).replace("''", "'"));
+        }
+    }
+    found.retain(|it| !it.is_empty());
+    found.sort_by_key(|it| Reverse(it.len()));
+    found
+}
+
+/// Of `'…'`, with any prefix, and of `$tag$…$tag$`.
+fn unquoted(literal: &str) -> &str {
+    let quote = match literal.strip_prefix('$').and_then(|it| it.split_once('$')) {
+        Some((tag, _)) => &literal[..tag.len() + 2],
+        None => "'",
+    };
+    let inside = literal.split_once(quote).and_then(|(_, rest)| rest.rsplit_once(quote));
+    inside.map_or(literal, |(inside, _)| inside)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_stands_in_quotes_is_found() {
+        let text = "a 'b''c' $$d$$ $x$e 'f'$x$ U&'g' /* it's */ 'hunter2'";
+        let found = literals(text);
+        for literal in ["b'c", "d", "e 'f'", "f", "g", "hunter2"] {
+            assert!(found.contains(&literal.to_owned()), "{literal}: {found:?}");
+        }
     }
 }
