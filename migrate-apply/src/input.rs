@@ -40,41 +40,39 @@ pub(crate) struct Planned {
 
 /// Reads a plan to its end, before anything is locked or written.
 pub(crate) fn read_plan(path: &Path) -> Result<Planned> {
-    let records = if path == Path::new("-") {
-        read(io::stdin().lock(), "stdin")?
+    let mut last = None;
+    let mut plan = None;
+    let mut take = |record: Value| match record["type"].as_str() {
+        Some("plan.step") => last = record["version"].as_str().and_then(|it| it.parse().ok()),
+        Some("plan") => plan = Some(record),
+        _ => (),
+    };
+    if path == Path::new("-") {
+        read(io::stdin().lock(), "stdin", &mut take)?;
     } else {
         let file =
             File::open(path).map_err(|source| Error::ReadFile { path: path.to_owned(), source })?;
-        read(BufReader::new(file), &path.display().to_string())?
-    };
-    let mut last = None;
-    let mut plan = None;
-    for record in records {
-        match record["type"].as_str() {
-            Some("plan.step") => last = record["version"].as_str().and_then(|it| it.parse().ok()),
-            Some("plan") => {
-                plan = Some(serde_json::from_value::<Plan>(record).map_err(|err| {
-                    Error::usage(
-                        format!("the `plan` record cannot be read: {err}"),
-                        "make it anew with `migrate-apply plan`",
-                    )
-                })?);
-            }
-            _ => (),
-        }
+        read(BufReader::new(file), &path.display().to_string(), &mut take)?;
     }
     let plan = plan.ok_or_else(|| missing("plan", "migrate-apply plan"))?;
+    let plan = serde_json::from_value::<Plan>(plan).map_err(|err| {
+        Error::usage(
+            format!("the `plan` record cannot be read: {err}"),
+            "make it anew with `migrate-apply plan`",
+        )
+    })?;
     Ok(Planned { plan, last })
 }
 
 /// Reads the proof of a backup from stdin to its end.
 pub(crate) fn read_backup() -> Result<Value> {
-    let records = read(io::stdin().lock(), "stdin")?;
-    records
-        .into_iter()
-        .rev()
-        .find(|it| it["type"] == "backup.verified")
-        .ok_or_else(|| missing("backup.verified", "migrate-backup verify"))
+    let mut verified = None;
+    read(io::stdin().lock(), "stdin", &mut |record| {
+        if record["type"] == "backup.verified" {
+            verified = Some(record);
+        }
+    })?;
+    verified.ok_or_else(|| missing("backup.verified", "migrate-backup verify"))
 }
 
 /// The backup must be one of this very database.
@@ -102,9 +100,9 @@ fn missing(record: &str, source: &str) -> Error {
     )
 }
 
-/// All records of `input`; an `error` record among them means that a stage before failed.
-fn read(mut input: impl BufRead, name: &str) -> Result<Vec<Value>> {
-    let mut records = Vec::new();
+/// Hands over the records of `input` one by one, so that memory doesn't grow with it; an `error`
+/// record among them means that a stage before failed.
+fn read(mut input: impl BufRead, name: &str, take: &mut dyn FnMut(Value)) -> Result<()> {
     for number in 1.. {
         let mut line = Vec::new();
         let read = input
@@ -137,30 +135,34 @@ fn read(mut input: impl BufRead, name: &str) -> Result<Vec<Value>> {
                 "mend that first; nothing was done here",
             ));
         }
-        records.push(record);
+        take(record);
     }
-    Ok(records)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn read_all(input: &[u8]) -> Result<()> {
+        read(input, "stdin", &mut drop)
+    }
+
     #[test]
     fn a_line_that_is_no_record_is_named() {
         for bad in
             ["{\"type\":\"a\"}\nnonsense\n", "{\"type\":\"a\"}\n{}\n", "{\"type\":\"a\"}\n[1]"]
         {
-            let message = read(bad.as_bytes(), "stdin").unwrap_err().to_string();
+            let message = read_all(bad.as_bytes()).unwrap_err().to_string();
             assert!(message.starts_with("stdin, line 2"), "{message}");
         }
         let deep = "[".repeat(100_000);
-        assert!(read(deep.as_bytes(), "stdin").is_err());
+        assert!(read_all(deep.as_bytes()).is_err());
     }
 
     #[test]
     fn an_error_from_upstream_is_refused() {
-        let err = read(br#"{"type":"error","message":"x"}"#.as_slice(), "stdin").unwrap_err();
+        let err = read_all(br#"{"type":"error","message":"x"}"#).unwrap_err();
         assert!(matches!(err, Error::Refused { kind: "upstream_failed", .. }));
     }
 }
