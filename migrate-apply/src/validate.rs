@@ -139,7 +139,7 @@ fn against_history(known: &Known<'_>) -> Option<Finding> {
     let (message, hint) = match known.state {
         MigrationState::Pending | MigrationState::Applied => return None,
         MigrationState::Changed => (
-            "was changed after it was applied",
+            "was changed or renamed after it was applied",
             "restore the file, and put the change in a new migration",
         ),
         MigrationState::Missing => ("is applied, but its file is gone", "bring the file back"),

@@ -105,7 +105,9 @@ pub enum Error {
     /// A rule of safety says no; nothing changed.
     #[error("{message}")]
     Refused { kind: &'static str, message: String, hint: Option<String> },
-    #[error("migration {version} `{name}` was changed after it was applied")]
+    #[error(
+        "migration {version} `{name}` was changed after it was applied ({applied} then, {file} now)"
+    )]
     Changed { version: Version, name: String, applied: String, file: String },
     #[error("the lock `{lock}` is held by {holder}")]
     LockHeld { lock: String, holder: String, waited: String },
@@ -159,6 +161,10 @@ impl Error {
                 if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) =>
             {
                 Exit::Busy
+            }
+            // A trigger's or an event trigger's own no; the transaction that met it is rolled back.
+            Error::Database { source, .. } if source.code() == Some(&SqlState::RAISE_EXCEPTION) => {
+                Exit::Refused
             }
             Error::Connect { .. }
             | Error::Database { .. }
@@ -255,6 +261,22 @@ impl Error {
                 Some(
                     "this role lacks a right: connect as the owner of the ledger, grant it, or \
                      keep the ledger elsewhere with `--ledger-schema`"
+                        .into(),
+                )
+            }
+            Error::Database { source, .. } if source.code() == Some(&SqlState::RAISE_EXCEPTION) => {
+                Some(
+                    "a trigger or event trigger of this database said so: let it pass the \
+                     ledger's own tables, `_migration_…`"
+                        .into(),
+                )
+            }
+            Error::Statement { error, left: Left::Nothing, .. }
+                if error.sqlstate.as_deref().is_some_and(|it| ["2D000", "25001"].contains(&it)) =>
+            {
+                Some(
+                    "it cannot run in a transaction: move it to a migration that begins with \
+                     `-- migrate:up transaction:false`"
                         .into(),
                 )
             }

@@ -64,7 +64,8 @@ fn without_file(run: &Run) -> Option<Known<'_>> {
 }
 
 fn state(file: &Migration, run: Option<&Run>, newest: Option<&Version>) -> MigrationState {
-    match run.map(|run| (run.status, run.checksum == file.checksum)) {
+    let same = |run: &Run| run.checksum == file.checksum && run.name == file.name;
+    match run.map(|run| (run.status, same(run))) {
         Some((Status::Applied, true)) => MigrationState::Applied,
         Some((Status::Applied, false)) => MigrationState::Changed,
         Some((Status::Running | Status::Failed, _)) => MigrationState::Failed,
@@ -138,6 +139,16 @@ pub fn pending<'a>(
 
 fn refuse_drift(known: &Known<'_>) -> Result<()> {
     match (known.state, known.file, known.run) {
+        (MigrationState::Changed, Some(file), Some(run)) if file.checksum == run.checksum => {
+            Err(Error::refused(
+                "renamed",
+                format!(
+                    "migration {} was applied as `{}`, and its file is named `{}` now",
+                    file.version, run.name, file.name
+                ),
+                "give the file its old name back",
+            ))
+        }
         (MigrationState::Changed, Some(file), Some(run)) => Err(Error::Changed {
             version: file.version.clone(),
             name: file.name.clone(),
@@ -290,6 +301,15 @@ mod tests {
         let runs = [run(1, &before, Status::Applied)];
         let err = pending(&after, &runs, &Choice::default());
         assert!(matches!(err, Err(Error::Changed { .. })));
+    }
+
+    #[test]
+    fn a_renamed_file_is_refused() {
+        let before = file("1_a.sql", "select 1");
+        let after = [file("1_b.sql", "select 1")];
+        let runs = [run(1, &before, Status::Applied)];
+        let err = pending(&after, &runs, &Choice::default());
+        assert!(matches!(err, Err(Error::Refused { kind: "renamed", .. })));
     }
 
     #[test]
