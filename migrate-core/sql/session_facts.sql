@@ -1,4 +1,4 @@
--- Who and what is at the other end; and an orphan of ours ends in about a second, where the server can do that (14).
+-- Who and what is at the other end; and settings that older servers lack: an orphan of ours ends in about a second (14), and no limit ends us (14, 17).
 select current_database() as database, session_user as role, current_setting('migrate.session', true) as mark,
        (select rolsuper from pg_roles where rolname = session_user) as superuser,
        current_setting('server_version_num') as server_version_num,
@@ -13,4 +13,8 @@ select current_database() as database, session_user as role, current_setting('mi
        case when current_setting('server_version_num')::integer >= 120000
             then set_config('tcp_user_timeout', '8000', false) end as user_timeout,
        case when current_setting('server_version_num')::integer >= 140000
-            then set_config('client_connection_check_interval', '1000', false) end as check_interval
+            then set_config('client_connection_check_interval', '1000', false) end as check_interval,
+       case when current_setting('server_version_num')::integer >= 140000
+            then set_config('idle_session_timeout', '0', false) end as idle_timeout,
+       case when current_setting('server_version_num')::integer >= 170000
+            then set_config('transaction_timeout', '0', false) end as transaction_timeout
