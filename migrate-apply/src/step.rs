@@ -77,6 +77,13 @@ impl Step {
         })
     }
 
+    /// Comments alone occur in real histories, but hardly ever on purpose.
+    pub(crate) fn warning(&self) -> Option<String> {
+        (self.summary.statements == 0).then(|| {
+            format!("{} holds no statement for `{}`", self.script.file, self.direction.as_str())
+        })
+    }
+
     pub(crate) fn estimate_ms(&self) -> Option<u64> {
         self.estimate.map(|it| it.as_millis() as u64)
     }

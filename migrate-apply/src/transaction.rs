@@ -407,6 +407,7 @@ pub(crate) fn applied(
         retries,
         transaction: step.script.transaction,
         commit: None,
+        warning: step.warning(),
     }
 }
 

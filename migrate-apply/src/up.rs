@@ -153,6 +153,7 @@ pub(crate) fn run_steps(
     if single_transaction {
         writer.apply(run, steps, ctx)?;
         *done = steps.len();
+        steps.iter().for_each(warn);
     } else {
         for step in steps {
             if step.script.transaction {
@@ -161,9 +162,16 @@ pub(crate) fn run_steps(
                 journalled::apply(run, step, limits, ctx)?;
             }
             *done += 1;
+            warn(step);
         }
     }
     writer.verify_last(run)
+}
+
+fn warn(step: &Step) {
+    if let Some(warning) = step.warning() {
+        log::warn!("{warning}: it is recorded, and nothing was changed");
+    }
 }
 
 /// Ends a run whatever came of it, and hands its error on.

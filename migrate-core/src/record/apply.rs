@@ -179,6 +179,9 @@ pub struct MigrationApplied {
     pub transaction: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<Commit>,
+    /// What is odd about it although it went well: a file without a statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// How it is known that a migration was committed, where the server's answer was lost.
