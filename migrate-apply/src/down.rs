@@ -39,7 +39,7 @@ pub(crate) struct Args {
     wait: Duration,
 
     /// How long a statement may wait for a table lock before it steps back and retries [default: 500ms]
-    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = cli::lock_timeout)]
     lock_timeout: Option<Duration>,
 
     /// How long to retry in all [default: 10m]

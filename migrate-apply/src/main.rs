@@ -71,6 +71,7 @@ enum Command {
 fn main() -> ExitCode {
     let output = |command: &Command| match command {
         Command::Status(_) => Output::Rows,
+        Command::Validate(_) | Command::Plan(_) => Output::Report,
         Command::Schema | Command::Man => Output::Raw,
         _ => Output::Stream,
     };

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     config::{Config, Flags},
     ctx::Ctx,
-    error::{Error, Result},
+    error::{Error, PgError, Result},
     exit::Exit,
     interrupt,
     record::{ErrorRecord, Line, Record},
@@ -70,6 +70,8 @@ pub enum Output {
     Rows,
     /// Records of several types.
     Stream,
+    /// The same, of a command that changes nothing: its output is its work.
+    Report,
     /// Text that is no record, such as a JSON Schema.
     Raw,
 }
@@ -77,6 +79,17 @@ pub enum Output {
 /// A duration as people write it: `500ms`, `30s`, `15m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|err| format!("{err}; write it like 500ms, 30s or 15m"))
+}
+
+/// How long a statement may wait for a lock. The server would take 0 for "for ever", and keeps
+/// milliseconds in 31 bits.
+pub fn lock_timeout(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if (1..=i32::MAX as u128).contains(&time.as_millis()) {
+        Ok(time)
+    } else {
+        Err("a lock timeout lies between 1ms and 24days".to_owned())
+    }
 }
 
 #[derive(Parser)]
@@ -129,10 +142,8 @@ pub fn run<C: Subcommand>(
             report(tool.name, (kind != Output::Raw).then_some(&mut ctx), err);
         });
         ctx.flush_rows();
-        if let Some(err) = ctx.lost_output() {
-            say(&format!("{}: the work is done, but its output was lost: {err}", tool.name));
-        }
-        result.unwrap_or_else(|err| err.exit())
+        let exit = result.unwrap_or_else(|err| err.exit());
+        ctx.lost_output().map_or(exit, |lost| without_output(tool, kind, exit, &lost))
     });
     let exit = result.unwrap_or_else(|err| {
         report(tool.name, None, &err);
@@ -142,6 +153,17 @@ pub fn run<C: Subcommand>(
         err.exit()
     });
     exit.into()
+}
+
+/// What was changed is changed, whoever reads of it. But a listing that no disk took is not done;
+/// one whose reader has gone (`status | head -1`) is.
+fn without_output(tool: &Tool, kind: Output, exit: Exit, lost: &io::Error) -> Exit {
+    if kind == Output::Stream || lost.kind() == io::ErrorKind::BrokenPipe {
+        say(&format!("{}: the work is done, but its output was lost: {lost}", tool.name));
+        return exit;
+    }
+    say(&format!("{}: cannot write the output: {lost}", tool.name));
+    if matches!(exit, Exit::Ok | Exit::No) { Exit::Unavailable } else { exit }
 }
 
 fn parse<C: Subcommand>(
@@ -268,15 +290,16 @@ fn state_left(err: &Error) -> Option<&'static str> {
 }
 
 fn causes(err: &Error) -> Vec<String> {
-    iter::successors(err.source(), |&cause| cause.source()).map(describe).collect()
+    iter::successors(err.source(), |&cause| cause.source()).filter_map(describe).collect()
 }
 
 /// The driver's own words are only "db error": say what the server said.
-fn describe(cause: &(dyn std::error::Error + 'static)) -> String {
-    match cause.downcast_ref::<tokio_postgres::error::DbError>() {
-        Some(db) => format!("{} (SQLSTATE {})", db.message(), db.code().code()),
-        None => cause.to_string(),
+fn describe(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
+    if let Some(db) = cause.downcast_ref::<tokio_postgres::error::DbError>() {
+        return Some(format!("{} (SQLSTATE {})", db.message(), db.code().code()));
     }
+    let told_below = cause.downcast_ref::<PgError>().is_some_and(|it| it.as_db_error().is_some());
+    (!told_below).then(|| cause.to_string())
 }
 
 fn error_record(err: &Error) -> Record {
@@ -338,7 +361,8 @@ fn escape(text: &str) -> String {
         .collect()
 }
 
-#[expect(clippy::print_stderr, reason = "the one place that writes messages")]
+/// The one place that writes messages.
 fn say(message: &str) {
-    eprintln!("{message}");
+    // Where nobody can read it, it is lost; that is no reason to die in the middle of the work.
+    let _ = writeln!(io::stderr(), "{message}");
 }

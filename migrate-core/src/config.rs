@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -61,7 +62,7 @@ struct Environment {
     /// Read by `migrate-backup`.
     #[expect(dead_code, reason = "named here so that the file is checked whole")]
     backups: Option<PathBuf>,
-    #[serde(default, deserialize_with = "duration")]
+    #[serde(default, deserialize_with = "lock_timeout")]
     lock_timeout: Option<Duration>,
     #[serde(default, deserialize_with = "duration")]
     #[expect(dead_code, reason = "named here so that the file is checked whole")]
@@ -233,7 +234,13 @@ fn find(start: &Path) -> Result<Option<(File, PathBuf)>> {
         let path = folder.join("migrate.toml");
         match fs::read_to_string(&path) {
             Ok(text) => return Ok(Some((parse(&path, &text)?, folder.to_owned()))),
-            Err(err) if err.kind() == std::io::ErrorKind::NotFound => (),
+            Err(err) if err.kind() == ErrorKind::NotFound => (),
+            Err(err) if err.kind() == ErrorKind::InvalidData => {
+                return Err(Error::usage(
+                    format!("{} is not UTF-8", path.display()),
+                    "save the file as UTF-8 text",
+                ));
+            }
             Err(source) => return Err(Error::ReadFile { path, source }),
         }
     }
@@ -266,6 +273,11 @@ fn unknown_env(name: &str, file: &File) -> Error {
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::cli::duration(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn lock_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::cli::lock_timeout(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
