@@ -5,6 +5,7 @@
 
 mod architecture;
 mod docs;
+mod errors;
 mod harness_works;
 mod histories;
 mod lock;
@@ -13,5 +14,7 @@ mod lock_run;
 mod lock_standby;
 mod lock_stress;
 mod records;
+mod refusals;
+mod session_state;
 mod shop;
 mod sql;
