@@ -5,7 +5,7 @@ from pg_locks as l
 left join pg_stat_activity as a on a.pid = l.pid
 where l.locktype = 'relation' and l.granted and l.pid <> pg_backend_pid()
   and l.database = (select oid from pg_database where datname = current_database())
-  and l.relation = '{ledger}._migration_locks'::regclass
+  and l.relation = '{ledger:text}._migration_locks'::regclass
   and l.mode in ('RowShareLock', 'RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
 order by a.xact_start nulls last
 limit 1

@@ -16,7 +16,9 @@ fn every_sql_file_says_what_it_is_for_and_prepares() {
     });
     let mut client = World::new().client();
     for path in tables.iter().chain(&others) {
-        let sql = fs::read_to_string(path).unwrap().replace("{ledger}", "public");
+        let sql = fs::read_to_string(path).unwrap();
+        assert!(!sql.contains("'{ledger}"), "{}: in quotes it is {{ledger:text}}", path.display());
+        let sql = sql.replace("{ledger}", "public").replace("{ledger:text}", "public");
         assert!(sql.starts_with("-- "), "{} does not say what it is for", path.display());
         // Several statements, or one that cannot be prepared.
         let simple = tables.contains(path) || path.ends_with("session_settings.sql");

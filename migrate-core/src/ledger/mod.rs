@@ -68,12 +68,18 @@ impl Ledger {
         &self.schema
     }
 
-    /// The text of an SQL file, with the schema in its place.
+    /// The text of an SQL file, with the schema in its place: `{ledger}`, and inside of a text's
+    /// quotes `{ledger:text}`.
     pub fn sql(&self, template: &'static str) -> String {
         let mut prepared = self.prepared.lock().expect("never poisoned");
         prepared
             .entry(template)
-            .or_insert_with(|| template.replace("{ledger}", &quote_identifier(&self.schema)))
+            .or_insert_with(|| {
+                let schema = quote_identifier(&self.schema);
+                template
+                    .replace("{ledger}", &schema)
+                    .replace("{ledger:text}", &schema.replace('\'', "''"))
+            })
             .clone()
     }
 
