@@ -3,7 +3,9 @@
 #![allow(clippy::disallowed_methods, reason = "tests start programs themselves")]
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
+mod apply;
 mod architecture;
+mod contention;
 mod docs;
 mod errors;
 mod harness_works;
@@ -13,6 +15,7 @@ mod lock_fence;
 mod lock_run;
 mod lock_standby;
 mod lock_stress;
+mod pipes;
 mod records;
 mod refusals;
 mod session_state;

@@ -134,6 +134,14 @@ impl World {
         self.start(command).finish()
     }
 
+    /// Runs a line of shell, as in `migrate-apply plan | migrate-apply up --plan -`.
+    #[must_use]
+    pub fn shell(&self, script: &str) -> Outcome {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        self.start(self.set_up(command)).finish()
+    }
+
     /// Starts a tool that goes on while the test does something else.
     pub fn spawn(&self, command_line: &str) -> Background {
         self.start(self.command(command_line))
@@ -147,8 +155,12 @@ impl World {
     fn command(&self, command_line: &str) -> Command {
         let words = words(command_line);
         let mut command = Command::new(TOOLS.join(&words[0]));
+        command.args(&words[1..]);
+        self.set_up(command)
+    }
+
+    fn set_up(&self, mut command: Command) -> Command {
         command
-            .args(&words[1..])
             .current_dir(self.dir.path())
             .env_clear()
             .env("PATH", path_with(&TOOLS))
