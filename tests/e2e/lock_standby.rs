@@ -98,7 +98,11 @@ fn a_standby_shows_the_lock_and_refuses_to_give_or_break_one() {
         thread::sleep(Duration::from_millis(50));
     };
     assert_eq!(status.one("lock")["state"], "held");
+    let world = world.migration("1_t.sql", "create table t ()");
+    let pending = world.run("migrate-apply status").expect(Exit::Ok);
+    assert_eq!(pending.one("migration")["state"], "pending");
     for command in [
+        "migrate-apply up",
         "migrate-lock acquire",
         "migrate-lock release --token 1",
         "migrate-lock break --force --reason x",

@@ -21,3 +21,4 @@ mod refusals;
 mod session_state;
 mod shop;
 mod sql;
+mod usage;
