@@ -296,7 +296,9 @@ fn causes(err: &Error) -> Vec<String> {
 /// The driver's own words are only "db error": say what the server said.
 fn describe(cause: &(dyn std::error::Error + 'static)) -> Option<String> {
     if let Some(db) = cause.downcast_ref::<tokio_postgres::error::DbError>() {
-        return Some(format!("{} (SQLSTATE {})", db.message(), db.code().code()));
+        // Where it has one, the error came out of a function that we don't know.
+        let context = db.where_().map(|it| format!(", in {it}")).unwrap_or_default();
+        return Some(format!("{} (SQLSTATE {}){context}", db.message(), db.code().code()));
     }
     let told_below = cause.downcast_ref::<PgError>().is_some_and(|it| it.as_db_error().is_some());
     (!told_below).then(|| cause.to_string())

@@ -190,6 +190,26 @@ fn new_makes_a_file_that_goes_on_as_the_folder_does() {
 }
 
 #[test]
+fn an_event_trigger_that_makes_tables_and_writes_rows_works_beside_the_ledger() {
+    let world = three_tables();
+    world.execute(
+        "create table changes (tag text);
+         create function note() returns event_trigger language plpgsql
+         set search_path = public as $$ begin
+             create table if not exists made_by_trigger (i int);
+             insert into changes values (tg_tag);
+         end $$;
+         create event trigger note on ddl_command_end when tag in ('ALTER TABLE', 'CREATE INDEX')
+         execute function note()",
+    );
+    let world = world.migration("11_d.sql", "alter table a add i int");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    assert_eq!(world.query(HISTORY), "1applied 2applied 10applied 11applied");
+    assert_eq!(world.query("select count(*) > 0 from changes"), "true");
+    let _ = world.run("migrate-apply status --exit-code").expect(Exit::Ok);
+}
+
+#[test]
 fn names_of_any_kind_are_quoted_or_refused_before_the_server_would_cut_them() {
     let weird = "we\"ird'; drop schema public cascade; -- 🎉 \\ \n日本";
     let world = World::new().migration("1_日本 [é] 🎉.sql", "create table \"a\nb\" ()");

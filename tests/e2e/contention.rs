@@ -69,6 +69,21 @@ fn a_lock_that_comes_free_in_time_costs_a_retry_and_nothing_else() {
 }
 
 #[test]
+fn behind_a_prepared_transaction_up_is_busy_and_changes_nothing() {
+    let world = World::new().migration("1_t.sql", "create table t ()");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    let world = world.migration("2_t.sql", "create table u ();\nalter table t add i int;");
+    let gid = world.query("'left_by_' || current_database()");
+    world.execute(&format!("begin; lock table t; prepare transaction '{gid}'"));
+    let up = "migrate-apply up --lock-timeout 50ms --retry-budget 500ms";
+    let busy = world.run(up).expect(Exit::Busy);
+    assert_eq!(busy.one("error")["kind"], "locks_busy");
+    assert_eq!(world.query("to_regclass('u') is null"), "true");
+    world.execute(&format!("rollback prepared '{gid}'"));
+    let _ = world.run(up).expect(Exit::Ok);
+}
+
+#[test]
 fn the_victim_of_a_deadlock_tries_again() {
     let world = World::new().migration("1_t.sql", "create table a (); create table b ();");
     let _ = world.run("migrate-apply up").expect(Exit::Ok);

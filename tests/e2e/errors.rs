@@ -242,6 +242,7 @@ fn an_event_trigger_that_says_no_is_quoted_with_its_context() {
     // It would not even let the ledger be made: nothing is.
     let refused = world.run("migrate-apply up").expect(Exit::Refused);
     assert!(refused.stderr.contains("no changes on fridays (SQLSTATE P0001)"), "{refused}");
+    assert!(refused.stderr.contains("in PL/pgSQL function public.boom() line 1"), "{refused}");
     assert!(refused.stderr.contains("hint: a trigger or event trigger"), "{refused}");
     assert_eq!(world.query("to_regclass('_migration_history') is null"), "true");
 

@@ -65,7 +65,7 @@ fn what_cannot_run_in_a_transaction_is_named_with_the_marker_to_use() {
     ] {
         refused_sql(sql, &format!("2:1: {tag} cannot run in a transaction"));
     }
-    let world = World::new().migration("1_t.sql", "vacuum");
+    let world = World::new().migration("1_t.sql", "create table t (); vacuum");
     for command in ["migrate-apply up", "migrate-apply up --single-transaction"] {
         let outcome = refused(&world, command, Exit::Usage);
         assert!(outcome.stderr.contains("`-- migrate:up transaction:false`"), "{outcome}");
