@@ -1,6 +1,6 @@
 //! `baseline`: records migrations as applied without running them, for a database that was there before.
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use migrate_core::{
     cli,
@@ -75,13 +75,12 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
                     status: Status::Applied,
                     execution_ms: Some(0),
                     estimate_ms: None,
-                    risk: Some(crate::plan::risk(migration)?),
+                    risk: crate::plan::risk(migration).ok(),
                     run_id: &run.run_id,
                     error: None,
                 },
             )?;
             if let (Some(down), Some(checksum)) = (&migration.down, &migration.down_checksum) {
-                step::check(down)?;
                 script::insert(session, ledger, id, down, checksum)?;
             }
             let version = migration.version.to_string();
@@ -89,9 +88,19 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
         }
         Ok(())
     })?;
+    chosen.iter().for_each(|it| warn(it));
     if lines.is_empty() {
         log::info!("everything up to {} is recorded already", args.version);
     }
     lines.into_iter().for_each(|line| ctx.emit_line(line));
     Ok(Exit::Ok)
+}
+
+/// Files from before us may hold what we cannot run; they have been run already.
+fn warn(migration: &Migration) {
+    for script in iter::once(&migration.up).chain(&migration.down) {
+        if let Err(err) = step::check(script) {
+            log::warn!("{err}: recorded all the same, but it could not be run here");
+        }
+    }
 }

@@ -79,6 +79,10 @@ fn risk(known: &Known<'_>) -> Result<Option<Risk>> {
     let judged =
         known.run.filter(|_| known.state == MigrationState::Applied).and_then(|it| it.risk);
     match (judged, known.file) {
+        // It may be one from before us, that could not be run here.
+        (None, Some(file)) if known.state == MigrationState::Applied => {
+            Ok(crate::plan::risk(file).ok())
+        }
         (None, Some(file)) => crate::plan::risk(file).map(Some),
         (judged, _) => Ok(judged),
     }

@@ -175,6 +175,25 @@ fn a_baseline_records_without_running_and_up_goes_on_behind_it() {
 }
 
 #[test]
+fn a_baseline_takes_files_that_could_not_be_run_here() {
+    let world = three_tables().migration(
+        "2_b.sql",
+        "-- migrate:up\n\\i other.sql\n-- migrate:down\nselect 'never closed",
+    );
+    let baseline = world.run("migrate-apply baseline 2").expect(Exit::Ok);
+    assert!(
+        baseline.stderr.contains("warn: 2_b.sql:2:1: `\\i` is a command of psql"),
+        "{baseline}"
+    );
+    assert!(baseline.stderr.contains("warn: 2_b.sql:4:8: string is never closed"), "{baseline}");
+    assert_eq!(states(&world.run("migrate-apply status")), "1applied 2applied 10pending");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    // The way down is kept as it is, and refused when it is wanted.
+    let _ = world.run("migrate-apply down").expect(Exit::Refused);
+    let _ = world.run("migrate-apply resolve 10 --as pending --reason x").expect(Exit::Refused);
+}
+
+#[test]
 fn new_makes_a_file_that_goes_on_as_the_folder_does() {
     let world = three_tables();
     let made = world.run("migrate-apply new 'Add Users'").expect(Exit::Ok);
