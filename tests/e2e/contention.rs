@@ -69,6 +69,29 @@ fn a_lock_that_comes_free_in_time_costs_a_retry_and_nothing_else() {
 }
 
 #[test]
+fn a_file_that_is_replaced_while_up_waits_is_applied_as_it_was_read() {
+    let world = World::new()
+        .migration("1_t.sql", "lock table gate")
+        .migration("2_t.sql", "create table read_first ()");
+    world.execute("create table gate ()");
+    let mut gate = world.client();
+    gate.batch_execute("begin; lock table gate").unwrap();
+    let up = world.spawn("migrate-apply up");
+    world.wait_for(
+        "exists (select from pg_locks where relation = 'gate'::regclass and not granted)",
+    );
+    let world = world.migration("2_t.sql", "create table replaced ()");
+    gate.batch_execute("commit").unwrap();
+    let outcome = up.finish().expect(Exit::Ok);
+    assert_eq!(world.query("to_regclass('read_first') is not null"), "true");
+    assert_eq!(world.query("to_regclass('replaced') is null"), "true");
+    let checksum = outcome.of_type("migration.applied")[1]["checksum"].clone();
+    let stored = world.query("select checksum from _migration_history where version = '2'");
+    assert_eq!(checksum, stored);
+    let _ = world.run("migrate-apply up").expect(Exit::Refused);
+}
+
+#[test]
 fn behind_a_prepared_transaction_up_is_busy_and_changes_nothing() {
     let world = World::new().migration("1_t.sql", "create table t ()");
     let _ = world.run("migrate-apply up").expect(Exit::Ok);

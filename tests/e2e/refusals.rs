@@ -113,6 +113,28 @@ fn a_file_that_is_no_utf_8_text_is_named_with_the_byte() {
 }
 
 #[test]
+fn validate_finds_what_up_would_refuse() {
+    for (name, sql, words) in [
+        ("1_t.sql", "select 1;\ncommit", "1_t.sql:2:1: COMMIT in a migration"),
+        ("1_t.sql", "select 'abc", "1_t.sql:1:8: string is never closed"),
+        ("1_t.sql", "-- migrate:up foo:bar", "1_t.sql:1:1: `foo:bar` is not an option"),
+        ("1_t.sql", "-- migrate:down\nselect 1", "1_t.sql:1:1: there is no `-- migrate:up`"),
+        ("1_t.sql", "-- risk: enormous\nselect 1", "1_t.sql:1:1: `enormous` is not a risk"),
+        ("t.sql", "select 1", "t.sql: the name is not of the form"),
+    ] {
+        let world = World::new().migration(name, sql);
+        let refused = refused(&world, "migrate-apply up", Exit::Usage);
+        let said = refused.one("error")["message"].clone();
+        assert!(said.as_str().unwrap().starts_with(words), "{refused}");
+        for command in ["migrate-apply validate", "migrate-apply validate --offline"] {
+            let found = world.run(command).expect(Exit::No);
+            assert_eq!(found.of_type("finding")[0]["message"], said);
+            assert_eq!(found.one("validation")["valid"], false);
+        }
+    }
+}
+
+#[test]
 fn a_byte_order_mark_and_line_ends_change_neither_meaning_nor_checksum() {
     let world = World::new().migration("1_t.sql", "\u{feff}create table t ();\r\nselect 1;\r\n");
     let _ = world.run("migrate-apply up").expect(Exit::Ok);
