@@ -69,13 +69,16 @@ fn tables_of_the_ledgers_names_elsewhere_take_none_of_its_rows() {
 fn defaults_of_the_database_do_not_reach_the_ledger_and_its_limits_stop_no_migration() {
     let world = World::new().migration(
         "1_t.sql",
-        "select pg_sleep(0.2); create table t as select current_setting('datestyle') as style",
+        "select pg_sleep(1.2);
+         create table t as select current_setting('datestyle') as style,
+             current_setting('statement_timeout') || current_setting('idle_session_timeout')
+             || current_setting('idle_in_transaction_session_timeout') as limits",
     );
     for setting in [
-        "statement_timeout = '50ms'",
+        "statement_timeout = '1s'",
         "lock_timeout = '1ms'",
-        "idle_in_transaction_session_timeout = '1ms'",
-        "idle_session_timeout = '100ms'",
+        "idle_in_transaction_session_timeout = '1s'",
+        "idle_session_timeout = '5s'",
         "row_security = on",
         "search_path = nowhere, public",
         "datestyle = 'German'",
@@ -98,6 +101,7 @@ fn defaults_of_the_database_do_not_reach_the_ledger_and_its_limits_stop_no_migra
     }
     let started = world.run("migrate-apply up").expect(Exit::Ok);
     assert_eq!(started.types().last().unwrap(), "apply.finished");
+    assert_eq!(world.query("select limits from t"), "000");
     // What is no limit is as it would be in psql.
     assert_eq!(world.query("select style from t"), "German, DMY");
     let _ = world.run("migrate-apply status --exit-code").expect(Exit::Ok);
