@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -232,19 +233,32 @@ fn working_dir() -> Result<PathBuf> {
 fn find(start: &Path) -> Result<Option<(File, PathBuf)>> {
     for folder in start.ancestors() {
         let path = folder.join("migrate.toml");
-        match fs::read_to_string(&path) {
+        match check_trusted(&path).and_then(|()| fs::read_to_string(&path)) {
             Ok(text) => return Ok(Some((parse(&path, &text)?, folder.to_owned()))),
             Err(err) if err.kind() == ErrorKind::NotFound => (),
             Err(err) if err.kind() == ErrorKind::InvalidData => {
                 return Err(Error::usage(
-                    format!("{} is not UTF-8", path.display()),
-                    "save the file as UTF-8 text",
+                    format!("{}: {err}", path.display()),
+                    "it must be UTF-8 text in a file that only its owner may write to",
                 ));
             }
             Err(source) => return Err(Error::ReadFile { path, source }),
         }
     }
     Ok(None)
+}
+
+/// It says which SQL runs where, and is looked for in folders such as /tmp, too.
+fn check_trusted(path: &Path) -> io::Result<()> {
+    let found = fs::metadata(path)?;
+    let wrong = |what| Err(io::Error::new(ErrorKind::InvalidData, what));
+    if !found.is_file() {
+        return wrong("this is not a regular file");
+    }
+    if found.mode() & 0o002 != 0 {
+        return wrong("every user of this machine can write to it");
+    }
+    Ok(())
 }
 
 fn parse(path: &Path, text: &str) -> Result<File> {

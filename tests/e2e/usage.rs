@@ -1,6 +1,6 @@
 //! Wrong flags, wrong configuration, the wrong database: said in a line, before anything is done.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use migrate_core::exit::Exit;
 use migrate_tests::World;
@@ -71,7 +71,13 @@ fn a_mistake_in_the_configuration_is_named_with_its_line() {
     let world = world.env("MIGRATE_ENV", "nope");
     usage(&world, "migrate-apply up", "there is no environment `nope`");
     fs::write(world.path("migrate.toml"), b"\xff").unwrap();
-    usage(&world, "migrate-apply up", "is not UTF-8");
+    usage(&world, "migrate-apply up", "stream did not contain valid UTF-8");
+    fs::write(world.path("migrate.toml"), "").unwrap();
+    fs::set_permissions(world.path("migrate.toml"), fs::Permissions::from_mode(0o666)).unwrap();
+    usage(&world, "migrate-apply up", "every user of this machine can write to it");
+    fs::remove_file(world.path("migrate.toml")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", world.path("migrate.toml")).unwrap();
+    usage(&world, "migrate-apply up", "this is not a regular file");
 }
 
 #[test]
