@@ -14,6 +14,7 @@ use migrate_core::{
 };
 
 use crate::{
+    dry_run,
     run::{Place, Run},
     step::Step,
     transaction::Limits,
@@ -29,6 +30,16 @@ pub(crate) struct Args {
     /// Roll back this many
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
+
+    /// Try it without changing anything: on a copy without rows, or here and rolled back
+    #[arg(
+        long,
+        value_name = "WHERE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "copy"
+    )]
+    dry_run: Option<dry_run::Where>,
 
     /// Go on in spite of a changed file or a failed state; the audit log says so
     #[arg(long)]
@@ -47,6 +58,15 @@ pub(crate) struct Args {
     retry_budget: Option<Duration>,
 }
 
+impl Args {
+    fn limits(&self, ctx: &Ctx) -> Limits {
+        Limits {
+            lock_timeout: self.lock_timeout.unwrap_or(ctx.config.lock_timeout),
+            retry_budget: self.retry_budget.unwrap_or(ctx.config.retry_budget),
+        }
+    }
+}
+
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let place = Place::open(ctx)?;
     if place.ledger.look(&place.session)? == Presence::Absent
@@ -54,6 +74,9 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     {
         ctx.emit(up::nothing_to_do(Direction::Down));
         return Ok(Exit::Ok);
+    }
+    if let Some(where_to) = args.dry_run {
+        return try_dry(args, where_to, &place, ctx);
     }
     let (database, ledger) = (place.database.clone(), place.ledger.clone());
     let mut run = Run::begin(place, Direction::Down, args.wait, ctx)?;
@@ -78,13 +101,30 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         },
         ctx,
     )?;
-    let limits = Limits {
-        lock_timeout: args.lock_timeout.unwrap_or(ctx.config.lock_timeout),
-        retry_budget: args.retry_budget.unwrap_or(ctx.config.retry_budget),
-    };
+    let limits = args.limits(ctx);
     let mut done = 0;
     let result = up::run_steps(&mut run, &steps, false, limits, &mut done, ctx);
     up::end(run, result, done, steps.len(), ctx)
+}
+
+fn try_dry(args: &Args, where_to: dry_run::Where, place: &Place, ctx: &mut Ctx) -> Result<Exit> {
+    if where_to == dry_run::Where::Here {
+        dry_run::keep_away(place, args.wait)?;
+    }
+    let (steps, overrides) = steps(args, place, ctx)?;
+    if steps.is_empty() {
+        ctx.emit(up::nothing_to_do(Direction::Down));
+        return Ok(Exit::Ok);
+    }
+    let request = dry_run::Request {
+        place: where_to,
+        direction: Direction::Down,
+        together: false,
+        limits: args.limits(ctx),
+        plan_hash: None,
+        overrides,
+    };
+    dry_run::run(&request, &steps, place, ctx)
 }
 
 fn steps(args: &Args, place: &Place, ctx: &Ctx) -> Result<(Vec<Step>, Vec<String>)> {

@@ -3,6 +3,7 @@
 mod baseline;
 mod catalog;
 mod down;
+mod dry_run;
 mod failure;
 mod input;
 mod journalled;

@@ -29,9 +29,9 @@ use crate::{
 const APPLIED: &str = include_str!("../../migrate-core/sql/history_applied.sql");
 const ROLLED_BACK: &str = include_str!("../../migrate-core/sql/history_rolled_back.sql");
 /// What a script may leave in a session beside settings; our own advisory lock must stay.
-const CLEANUP: &str = "close all; unlisten *; discard temp; discard sequences";
+pub(crate) const CLEANUP: &str = "close all; unlisten *; discard temp; discard sequences";
 /// No pause between two tries is longer.
-const MAX_PAUSE_MS: u64 = 500;
+pub(crate) const MAX_PAUSE_MS: u64 = 500;
 /// How long a COMMIT may stay `in progress` after its connection broke.
 const COMMIT_PATIENCE: Duration = Duration::from_secs(30);
 

@@ -15,7 +15,7 @@ use migrate_core::{
 };
 
 use crate::{
-    input, journalled,
+    dry_run, input, journalled,
     run::{Place, Run},
     step::Step,
     transaction::{Limits, Writer},
@@ -30,6 +30,16 @@ pub(crate) struct Args {
     /// Apply at most this many
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
+
+    /// Try it without changing anything: on a copy without rows, or here and rolled back
+    #[arg(
+        long,
+        value_name = "WHERE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "copy"
+    )]
+    dry_run: Option<dry_run::Where>,
 
     /// Make all pending migrations one transaction: all or nothing
     #[arg(long)]
@@ -60,10 +70,26 @@ pub(crate) struct Args {
     retry_budget: Option<Duration>,
 }
 
+impl Args {
+    fn limits(&self, ctx: &Ctx) -> Limits {
+        Limits {
+            lock_timeout: self.lock_timeout.unwrap_or(ctx.config.lock_timeout),
+            retry_budget: self.retry_budget.unwrap_or(ctx.config.retry_budget),
+        }
+    }
+
+    fn overrides(&self) -> Vec<String> {
+        self.allow_out_of_order.then(|| "allow-out-of-order".to_owned()).into_iter().collect()
+    }
+}
+
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let plan = args.plan.as_deref().map(input::read_plan).transpose()?;
     let backup = args.require_backup.map(|_| input::read_backup()).transpose()?;
-    let (files, place, runs) = Place::open_and_read(ctx)?;
+    let (files, place, mut runs) = Place::open_and_read(ctx)?;
+    if args.dry_run == Some(dry_run::Where::Here) {
+        runs = dry_run::keep_away(&place, args.wait)?.leak();
+    }
     let mut choice = Choice {
         target: args.target.clone(),
         steps: args.steps,
@@ -86,7 +112,21 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         return Ok(Exit::Ok);
     }
     check_together(args, &steps)?;
-    check_gates(&place, &steps, ctx)?;
+    // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
+    if args.dry_run != Some(dry_run::Where::Copy) {
+        check_gates(&place, &steps, ctx)?;
+    }
+    if let Some(where_to) = args.dry_run {
+        let request = dry_run::Request {
+            place: where_to,
+            direction: Direction::Up,
+            together: args.single_transaction,
+            limits: args.limits(ctx),
+            plan_hash: plan.map(|it| it.plan.plan_hash),
+            overrides: args.overrides(),
+        };
+        return dry_run::run(&request, &steps, &place, ctx);
+    }
     apply(args, files, &choice, plan.as_ref(), steps, place, ctx)
 }
 
@@ -122,19 +162,12 @@ fn apply(
             environment: ctx.config.env.clone(),
             token: Some(run.lease.token),
             plan_hash: plan.map(|it| it.plan.plan_hash.clone()),
-            overrides: args
-                .allow_out_of_order
-                .then(|| "allow-out-of-order".to_owned())
-                .into_iter()
-                .collect(),
+            overrides: args.overrides(),
             dry_run: None,
         },
         ctx,
     )?;
-    let limits = Limits {
-        lock_timeout: args.lock_timeout.unwrap_or(ctx.config.lock_timeout),
-        retry_budget: args.retry_budget.unwrap_or(ctx.config.retry_budget),
-    };
+    let limits = args.limits(ctx);
     let mut done = 0;
     let result = run_steps(&mut run, &steps, args.single_transaction, limits, &mut done, ctx);
     end(run, result, done, steps.len(), ctx)

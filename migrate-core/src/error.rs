@@ -60,6 +60,8 @@ pub enum Left {
     Nothing,
     /// Some statements are done and recorded.
     Part,
+    /// It was a dry run.
+    Untouched,
 }
 
 /// One variant per situation a user can tell apart; the cause is kept as `source`.
@@ -176,8 +178,8 @@ impl Error {
             | Error::Start { .. }
             | Error::Program { .. } => Exit::Unavailable,
             Error::Refused { .. } | Error::Changed { .. } => Exit::Refused,
-            Error::Statement { left: Left::Nothing, .. }
-            | Error::ConnectionLost { left: Left::Nothing, .. }
+            Error::Statement { left: Left::Nothing | Left::Untouched, .. }
+            | Error::ConnectionLost { left: Left::Nothing | Left::Untouched, .. }
             | Error::LeaseLost { .. } => Exit::Failed,
             Error::Statement { left: Left::Part, .. }
             | Error::ConnectionLost { left: Left::Part, .. } => Exit::Partial,

@@ -24,6 +24,7 @@ pub mod migration;
 pub mod plan;
 pub mod process;
 pub mod record;
+pub mod scratch;
 pub mod server;
 pub mod sql;
 pub mod text;

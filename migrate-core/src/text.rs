@@ -1,12 +1,14 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
+mod dry_run;
+
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Map, Value};
 
 use crate::record::{
-    ApplyFinished, Direction, Line, LockRow, MigrationApplied, MigrationRow, Record, ResolvedAs,
-    RunStatus, Severity, StatementDone, Validation,
+    ApplyFinished, Direction, DryRunPlace, Line, LockRow, MigrationApplied, MigrationRow, Record,
+    ResolvedAs, RunStatus, Severity, StatementDone, Validation,
 };
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
@@ -94,8 +96,13 @@ pub(crate) fn line(record: &Record) -> Option<String> {
                 Direction::Up => "to apply",
                 Direction::Down => "to roll back",
             };
+            let place = match it.dry_run {
+                None => "on",
+                Some(DryRunPlace::Copy) => "on a copy of",
+                Some(DryRunPlace::Here) => "and then undo, on",
+            };
             format!(
-                "{} {what} on `{}` (run {})",
+                "{} {what} {place} `{}` (run {})",
                 migrations(it.versions.len()),
                 it.database,
                 it.run_id
@@ -140,18 +147,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             format!("✓ {} {} recorded as applied", it.version, escape(&it.name))
         }
         Record::MigrationCreated(it) => format!("Created {}", escape(&it.file)),
-        Record::DryRunFinished(it) => {
-            let mut text = format!(
-                "✓ Dry run done: {}, {}, {}; nothing was changed",
-                migrations(it.migrations as usize),
-                counted(it.statements, "statement"),
-                took(it.ms)
-            );
-            for left in &it.not_undone {
-                text += &format!("\n  not undone: {left}");
-            }
-            text
-        }
+        Record::DryRunFinished(it) => dry_run::finished(it),
         Record::Finding(it) => {
             let mark = match it.severity {
                 Severity::Error => "✗",
@@ -256,27 +252,7 @@ fn statement(it: &StatementDone) -> String {
         text += &format!(", {}", took(ms as u64));
     }
     text.push(')');
-    let Some(impact) = &it.impact else { return text };
-    if let Some(why) = &impact.skipped {
-        text += &format!("\n      not run: {}", escape(why));
-    }
-    for lock in &impact.locks {
-        let blocks = match lock.blocks.as_slice() {
-            [] => "blocks nothing".to_owned(),
-            blocks => format!("blocks {}", blocks.join(", ")),
-        };
-        text += &format!("\n      lock {} on {}: {blocks}", lock.mode, escape(&lock.table));
-    }
-    for (word, tables) in [("rewrites", &impact.rewritten), ("scans", &impact.scanned)] {
-        for table in tables {
-            text += &format!(
-                "\n      {word} {} ({}, about {} rows)",
-                escape(&table.table),
-                bytes(table.bytes),
-                table.rows_estimate
-            );
-        }
-    }
+    text += &it.impact.as_ref().map(dry_run::impact).unwrap_or_default();
     text
 }
 

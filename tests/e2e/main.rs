@@ -7,6 +7,8 @@ mod apply;
 mod architecture;
 mod contention;
 mod docs;
+mod dry_run_copy;
+mod dry_run_here;
 mod errors;
 mod harness_works;
 mod histories;

@@ -124,6 +124,10 @@ impl Settings {
         self.values.insert("options", options);
     }
 
+    pub fn set_user(&mut self, name: String) {
+        self.values.insert("user", name);
+    }
+
     pub fn set_dbname(&mut self, name: String) {
         self.values.insert("dbname", name);
     }

@@ -52,9 +52,7 @@ impl Target {
     /// Makes sure that there is a server to connect to.
     pub fn database(&self) -> Result<Database> {
         match self {
-            Target::Libpq(settings) => {
-                Ok(Database { settings: (**settings).clone(), _embedded: None })
-            }
+            Target::Libpq(settings) => Ok(Database::of((**settings).clone())),
             Target::Embedded(dir) => {
                 let embedded = Embedded::start(dir)?;
                 // The private server has settings of its own: PG* variables mean another one.
@@ -66,6 +64,23 @@ impl Target {
 }
 
 impl Database {
+    /// A database of a server that runs by itself.
+    pub(crate) fn of(settings: Settings) -> Database {
+        Database { settings, _embedded: None }
+    }
+
+    /// A database of a private server, which runs as long as this lives.
+    pub(crate) fn of_private(server: Embedded, settings: Settings) -> Database {
+        Database { settings, _embedded: Some(server) }
+    }
+
+    /// Another database of the same server, for as long as that runs.
+    pub(crate) fn beside(&self, name: &str) -> Database {
+        let mut settings = self.settings.clone();
+        settings.set_dbname(name.to_owned());
+        Database::of(settings)
+    }
+
     pub fn settings(&self) -> &Settings {
         &self.settings
     }

@@ -13,6 +13,7 @@ use super::{
         BY_TOKEN, Lease, Life, LockName, REATTACH, RENEW, Terms, find, millis, not_in_force,
         refuse_unwritable, release,
     },
+    locks,
 };
 use crate::{
     connect::session::Session,
@@ -124,6 +125,33 @@ impl Lease {
             renewed: Instant::now(),
             key,
         }))
+    }
+
+    /// Keeps others away without writing anything: the advisory lock only, until the session ends.
+    pub fn keep_away(
+        session: &Session,
+        ledger: &Ledger,
+        name: &LockName,
+        wait: Duration,
+    ) -> Result<()> {
+        refuse_unwritable(session)?;
+        let key = name.advisory_key(ledger);
+        poll(name, wait, || {
+            if !try_advisory(session, key)? {
+                return Ok(Err(advisory_holder(session, key)?));
+            }
+            let held = match locks::row(session, ledger, name)? {
+                Some(row) => still_held(session, &row)?,
+                None => None,
+            };
+            match held {
+                None => Ok(Ok(())),
+                Some(busy) => {
+                    unlock_advisory(session, key)?;
+                    Ok(Err(busy))
+                }
+            }
+        })
     }
 
     /// Takes the advisory lock again on a new session, after the one before broke.

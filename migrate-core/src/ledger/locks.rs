@@ -39,12 +39,7 @@ enum Sight {
 
 /// Every lock that somebody holds or held, or only the lock `only`.
 pub fn all(session: &Session, ledger: &Ledger, only: Option<&LockName>) -> Result<Vec<Seen>> {
-    let rows = match ledger.look(session)? {
-        Presence::Absent => Vec::new(),
-        Presence::Present => session
-            .query(&ledger.sql(STATUS), &[&only.map(LockName::as_str)])
-            .map_err(Error::database("read the locks"))?,
-    };
+    let rows = rows(session, ledger, only)?;
     let mut seen = rows
         .iter()
         .map(|row| {
@@ -60,6 +55,20 @@ pub fn all(session: &Session, ledger: &Ledger, only: Option<&LockName>) -> Resul
         seen.push(without_lease(&name, holder));
     }
     Ok(seen)
+}
+
+/// The lease of lock `name` as it stands, not locked against others.
+pub(super) fn row(session: &Session, ledger: &Ledger, name: &LockName) -> Result<Option<Row>> {
+    Ok(rows(session, ledger, Some(name))?.into_iter().next())
+}
+
+fn rows(session: &Session, ledger: &Ledger, only: Option<&LockName>) -> Result<Vec<Row>> {
+    match ledger.look(session)? {
+        Presence::Absent => Ok(Vec::new()),
+        Presence::Present => session
+            .query(&ledger.sql(STATUS), &[&only.map(LockName::as_str)])
+            .map_err(Error::database("read the locks")),
+    }
 }
 
 fn lease(session: &Session, row: &Row, worker: Option<Holder>) -> Seen {

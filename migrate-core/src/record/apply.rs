@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::dry_run::{DryRunPlace, Impact};
 use crate::migration::version::Version;
 
 /// Which way a migration runs.
@@ -43,16 +44,6 @@ pub struct ApplyStarted {
     pub overrides: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<DryRunPlace>,
-}
-
-/// Where a dry run runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DryRunPlace {
-    /// On a throwaway schema-only copy.
-    Copy,
-    /// On the target, in one transaction that is rolled back.
-    Here,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -117,34 +108,6 @@ pub struct StatementDone {
     /// Only in a dry run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub impact: Option<Impact>,
-}
-
-/// What a statement did to tables, seen in the server's own tables while it ran.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Impact {
-    pub locks: Vec<TableLock>,
-    pub rewritten: Vec<TableSize>,
-    pub scanned: Vec<TableSize>,
-    /// Why it could not be run here.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub skipped: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TableLock {
-    pub table: String,
-    /// As `pg_locks` names it, such as `AccessExclusiveLock`.
-    pub mode: String,
-    /// What cannot go on meanwhile: `reads`, `writes`, `schema changes`.
-    pub blocks: Vec<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct TableSize {
-    pub table: String,
-    /// On the target, not on the copy.
-    pub bytes: i64,
-    pub rows_estimate: i64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -270,17 +233,6 @@ pub struct MigrationCreated {
     pub version: Version,
     pub name: String,
     pub file: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct DryRunFinished {
-    pub place: DryRunPlace,
-    pub migrations: u32,
-    pub statements: u64,
-    pub ms: u64,
-    /// What stays behind although everything was rolled back.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub not_undone: Vec<String>,
 }
 
 /// The first row of the audit log: which database it belongs to.

@@ -4,6 +4,7 @@
 //! with another meaning, raises [`VERSION`].
 
 mod apply;
+mod dry_run;
 mod listing;
 mod lock;
 pub mod schema;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use apply::*;
+pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
 

@@ -48,15 +48,26 @@ const LAUNCH: &str = r#"umask 077; log=$1; shift; "$@" </dev/null >>"$log" 2>&1 
 /// Apple's systems have no C.UTF-8.
 const LOCALE: &str = if cfg!(target_os = "macos") { "C" } else { "C.UTF-8" };
 
+/// What its data is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Keep,
+    /// Nothing waits for the disk.
+    ThrowAway {
+        major: u32,
+    },
+}
+
 #[derive(Debug)]
 pub(super) struct Cluster {
     folder: Folder,
+    purpose: Purpose,
     pub(super) socket_folder: PathBuf,
 }
 
 impl Cluster {
-    pub(super) fn new(folder: Folder) -> Cluster {
-        Cluster { socket_folder: folder.socket_folder(), folder }
+    pub(super) fn new(folder: Folder, purpose: Purpose) -> Cluster {
+        Cluster { socket_folder: folder.socket_folder(), folder, purpose }
     }
 
     pub(super) fn folder(&self) -> &Folder {
@@ -134,6 +145,9 @@ impl Cluster {
         launch.arg(programs.path("postgres")).arg("-D").arg(self.data());
         launch.arg("-k").arg(&self.socket_folder);
         launch.args(SETTINGS.iter().flat_map(|it| ["-c", it]));
+        if self.purpose != Purpose::Keep {
+            launch.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+        }
         let output = process::run(process::in_own_group(&mut launch))?;
         let pid = String::from_utf8_lossy(&output.stdout).trim().parse().ok();
         pid.and_then(Pid::from_raw).ok_or_else(|| self.error("the server did not start", None))
@@ -142,7 +156,11 @@ impl Cluster {
     /// Data that is there decides which version's programs to run.
     fn prepare_data(&self) -> Result<Programs> {
         if fs::symlink_metadata(self.data()).is_err() {
-            let programs = self.programs(None)?;
+            let major = match self.purpose {
+                Purpose::Keep => None,
+                Purpose::ThrowAway { major } => Some(major),
+            };
+            let programs = self.programs(major)?;
             self.make_data(&programs)?;
             return Ok(programs);
         }
@@ -180,6 +198,9 @@ impl Cluster {
         let mut initdb = self.command(&programs.path("initdb"));
         initdb.args(["--auth=trust", "--username=postgres", "--encoding=UTF8"]);
         initdb.arg(format!("--locale={LOCALE}")).arg("--no-instructions").arg("-D").arg(&new);
+        if self.purpose != Purpose::Keep {
+            initdb.arg("--no-sync");
+        }
         process::run(process::in_own_group(&mut initdb)).map_err(|err| match err {
             Error::Program { stderr, .. } => {
                 self.error(&format!("cannot make a database: {stderr}"), disk_hint(&stderr))

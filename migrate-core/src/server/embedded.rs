@@ -6,7 +6,10 @@
 
 use std::{fs::File, path::Path};
 
-use super::{cluster::Cluster, folder::Folder};
+use super::{
+    cluster::{Cluster, Purpose},
+    folder::Folder,
+};
 use crate::error::{Error, Result};
 
 const START_LOCK: &str = "start.lock";
@@ -22,6 +25,27 @@ pub struct Embedded {
 impl Embedded {
     /// Makes the database if there is none yet, and starts the server if it does not run.
     pub fn start(dir: &Path) -> Result<Embedded> {
+        Embedded::start_for(Purpose::Keep, dir)
+    }
+
+    /// A server whose data nobody will miss, by the programs of that major version.
+    pub fn start_throwaway(dir: &Path, major: u32) -> Result<Embedded> {
+        Embedded::start_for(Purpose::ThrowAway { major }, dir)
+    }
+
+    /// Whether a server in this folder has a user; none where there is no lock to tell by.
+    pub(crate) fn is_used(dir: &Path) -> Option<bool> {
+        File::open(dir.join(USERS_LOCK)).ok().map(|it| it.try_lock().is_err())
+    }
+
+    /// Stops the server that a killed user left.
+    pub(crate) fn stop_unused(dir: &Path) -> Result<()> {
+        let cluster = Cluster::new(Folder::open(dir)?, Purpose::Keep);
+        let _stopping = cluster.folder().lock_exclusive(START_LOCK)?;
+        cluster.stop()
+    }
+
+    fn start_for(purpose: Purpose, dir: &Path) -> Result<Embedded> {
         let folder = Folder::open(dir)?;
         let starting = folder.lock_exclusive(START_LOCK)?;
         let users = folder.open_lock(USERS_LOCK)?;
@@ -29,7 +53,7 @@ impl Embedded {
         users
             .lock_shared()
             .map_err(|source| Error::WriteFile { path: folder.join(USERS_LOCK), source })?;
-        let embedded = Embedded { cluster: Cluster::new(folder), users };
+        let embedded = Embedded { cluster: Cluster::new(folder, purpose), users };
         let started = embedded.cluster.start();
         // Before an error drops `embedded`, which takes this lock again.
         drop(starting);

@@ -1,0 +1,372 @@
+//! Runs migrations on a session as `up` would, statement by statement, and measures each.
+
+use std::{
+    cell::Cell,
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use migrate_core::{
+    connect::session::Session,
+    ctx::Ctx,
+    error::{Error, PgError, Result},
+    interrupt,
+    record::{Impact, Record, StatementDone},
+    sql::{
+        kind::{Control, Kind},
+        split::{self, Statement},
+    },
+};
+
+use super::{
+    alone,
+    observe::{self, Observer, Scans},
+};
+use crate::{
+    failure,
+    progress::Progress,
+    run,
+    send::{self, Stop},
+    step::Step,
+    transaction::{self, CLEANUP},
+};
+
+const SHARED: &str = include_str!("../../sql/dry_run_shared.sql");
+
+/// How a transaction ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Commit,
+    /// After the checks that COMMIT would make.
+    RollBack,
+}
+
+/// Where the work is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Where {
+    /// Nothing that is done reaches the target's server.
+    PrivateCopy,
+    /// What all databases of the server share must not be changed.
+    SharedCopy,
+    Target,
+}
+
+pub(super) struct Work<'a> {
+    pub(super) session: &'a Session,
+    /// Watches while a statement runs that leaves no locks behind; none on the target.
+    pub(super) watcher: Option<&'a Session>,
+    pub(super) place: Where,
+    /// All migrations are one transaction in a real run, too: locks are held until its end.
+    pub(super) together: bool,
+    pub(super) observer: Observer,
+    pub(super) application: String,
+    pub(super) lock_timeout: Duration,
+    pub(super) migrations: u32,
+    pub(super) statements: u64,
+    pub(super) rows: u64,
+}
+
+/// A statement with its place in its step.
+#[derive(Clone, Copy)]
+pub(super) struct At<'a> {
+    pub(super) step: &'a Step,
+    pub(super) statement: &'a Statement,
+    /// From 1.
+    pub(super) number: u64,
+    pub(super) start: Instant,
+}
+
+impl Work<'_> {
+    /// Runs `steps` in one transaction; `at` is where it stands.
+    pub(super) fn transaction(
+        &mut self,
+        steps: &[Step],
+        end: End,
+        at: &mut usize,
+        ctx: &mut Ctx,
+    ) -> Result<(), Stop> {
+        self.query(CLEANUP)?;
+        self.query("begin")?;
+        let xid = self.xid()?;
+        let shared = self.shared()?;
+        let first = *at;
+        for (index, step) in steps.iter().enumerate() {
+            *at = first + index;
+            ctx.emit(Record::MigrationStarted(transaction::started(step, None)));
+            let start = Instant::now();
+            self.observer.look(self.session).map_err(Error::database("look at the tables"))?;
+            self.query(&self.view())?;
+            for (index, statement) in step.script.statements().enumerate() {
+                let statement = statement?;
+                let here = At { step, statement: &statement, number: index as u64 + 1, start };
+                let (rows, ms, impact) = self.observed(here, ctx)?;
+                // A transaction that ended here would not be rolled back.
+                if self.xid()? != xid {
+                    return Err(ended(step).into());
+                }
+                self.said(here, rows, ms, impact, ctx);
+            }
+            if !self.together {
+                self.observer.end_migration();
+            }
+        }
+        if self.shared()? != shared {
+            return Err(changes_server("databases or tablespaces").into());
+        }
+        match end {
+            End::Commit => self.at_commit("commit")?,
+            End::RollBack => {
+                self.at_commit("set constraints all immediate")?;
+                self.query("rollback")?;
+            }
+        }
+        self.observer.end_transaction();
+        self.migrations += steps.len() as u32;
+        Ok(())
+    }
+
+    /// Runs a step outside a transaction, but for the statements in `done`, which an earlier run
+    /// has journalled.
+    pub(super) fn outside(
+        &mut self,
+        step: &Step,
+        done: &HashSet<i32>,
+        ctx: &mut Ctx,
+    ) -> Result<(), Stop> {
+        let script = &step.script;
+        let resumed_at = (1..).find(|it| !done.contains(it)).filter(|_| !done.is_empty());
+        let resumed_at = resumed_at.map(|it| u64::from(it.unsigned_abs()));
+        ctx.emit(Record::MigrationStarted(transaction::started(step, resumed_at)));
+        self.query(CLEANUP)?;
+        self.query(&self.view())?;
+        let start = Instant::now();
+        let mut in_block = false;
+        for (index, statement) in
+            split::split(&script.file, &script.text, script.first_line).enumerate()
+        {
+            let statement = statement?;
+            let number = index as u64 + 1;
+            let at = At { step, statement: &statement, number, start };
+            if done.contains(&(number as i32)) && !matches!(statement.kind, Kind::Set { .. }) {
+                continue;
+            }
+            if !in_block {
+                self.observer.look(self.session).map_err(Error::database("look at the tables"))?;
+            }
+            let (rows, ms, impact) = match &statement.kind {
+                Kind::TransactionControl(control) => {
+                    let (rows, ms) = self.send(at, ctx)?;
+                    in_block = matches!(control, Control::Begin { .. });
+                    if !in_block {
+                        self.observer.end_transaction();
+                    }
+                    (rows, ms, None)
+                }
+                _ if in_block => self.observed(at, ctx)?,
+                Kind::Alone(alone) => match alone::not_in_a_copy(alone, self.place) {
+                    Some(why) => (0, 0.0, Some(alone::skipped(why))),
+                    None => self.alone(at, ctx)?,
+                },
+                _ => self.in_transaction(at, ctx)?,
+            };
+            self.said(at, rows, ms, impact, ctx);
+        }
+        self.migrations += 1;
+        Ok(())
+    }
+
+    fn in_transaction(
+        &mut self,
+        at: At<'_>,
+        ctx: &mut Ctx,
+    ) -> Result<(u64, f64, Option<Impact>), Stop> {
+        self.query("begin")?;
+        let shared = self.shared()?;
+        match self.observed(at, ctx) {
+            Ok(observed) => {
+                if self.shared()? != shared {
+                    return Err(changes_server("databases or tablespaces").into());
+                }
+                self.at_commit("commit")?;
+                self.observer.end_transaction();
+                Ok(observed)
+            }
+            // A procedure that commits by itself: as `up` does, once more without a transaction.
+            Err(Stop::Refused(error))
+                if error.sqlstate.as_deref() == Some("2D000")
+                    && ["CALL", "DO"].contains(&at.statement.tag()) =>
+            {
+                self.query("rollback")?;
+                if self.place == Where::SharedCopy {
+                    return Err(
+                        changes_server("more than can be seen: it commits by itself").into()
+                    );
+                }
+                self.alone(at, ctx)
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+
+    fn alone(&mut self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Option<Impact>), Stop> {
+        let began = Instant::now();
+        let pid = self.session.facts().backend_pid;
+        let (seen, sent) = match self.watcher {
+            Some(watcher) => alone::watch(watcher, pid, || self.send(at, ctx)),
+            None => (Vec::new(), self.send(at, ctx)),
+        };
+        let (rows, ms) = sent?;
+        if at.statement.tag() == "DISCARD ALL" {
+            self.query(&self.view())?;
+        }
+        let mut impact = self.observer.statement(&seen, began, Scans::Ignore);
+        self.observer
+            .new_files(self.session, &mut impact)
+            .map_err(|error| self.lost_or("look at the tables", error))?;
+        self.observer.end_transaction();
+        impact.outside_transaction = true;
+        Ok((rows, ms, Some(impact)))
+    }
+
+    /// Sends a statement inside a transaction, and looks at what stands after it.
+    fn observed(&mut self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Option<Impact>), Stop> {
+        let began = Instant::now();
+        let (rows, ms) = self.send(at, ctx)?;
+        let seen = observe::locks(self.session, self.session.facts().backend_pid)
+            .map_err(|error| self.lost_or("look at the locks", error))?;
+        if self.place == Where::SharedCopy
+            && let Some(catalog) = observe::shared_change(&seen)
+        {
+            return Err(changes_server(&format!("`{catalog}`")).into());
+        }
+        let rows_decide = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES"];
+        let scans = match self.place {
+            Where::Target => Scans::Count,
+            _ if rows_decide.contains(&at.statement.tag()) => Scans::Ignore,
+            _ => Scans::Count,
+        };
+        let mut impact = self.observer.statement(&seen, began, scans);
+        // It gets new files, too, and is over at once.
+        if at.statement.tag().starts_with("TRUNCATE") {
+            impact.rewritten.clear();
+        }
+        Ok((rows, ms, Some(impact)))
+    }
+
+    fn send(&self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64), Stop> {
+        if let Some(err) = interrupted() {
+            return Err(err.into());
+        }
+        let began = Instant::now();
+        let progress = Progress {
+            version: at.step.version.clone(),
+            statement: at.number,
+            statements: at.step.summary.statements,
+            command: at.statement.tag().to_owned(),
+            estimate_ms: at.step.estimate_ms(),
+            migration_start: at.start,
+            shown: Cell::default(),
+        };
+        let mut tick = |elapsed| progress.tick(elapsed, ctx);
+        let sent = send::one(self.session, &at.step.script, at.statement, &mut tick);
+        drop(progress);
+        match sent {
+            Ok(rows) => Ok((rows, began.elapsed().as_secs_f64() * 1000.0)),
+            Err(error) if send::is_lost(self.session, &error) => Err(Stop::Lost(error)),
+            Err(error) => Err(Stop::Refused(Box::new(failure::of_statement(
+                &at.step.script,
+                at.statement,
+                at.number,
+                at.statement.range.start,
+                &error,
+            )))),
+        }
+    }
+
+    fn said(&mut self, at: At<'_>, rows: u64, ms: f64, impact: Option<Impact>, ctx: &mut Ctx) {
+        self.statements += 1;
+        self.rows += rows;
+        ctx.emit(Record::StatementDone(StatementDone {
+            version: at.step.version.clone(),
+            statement: at.number,
+            line: at.statement.line,
+            command: at.statement.tag().to_owned(),
+            rows,
+            ms: Some((ms * 1000.0).round() / 1000.0),
+            impact,
+        }));
+    }
+
+    fn view(&self) -> String {
+        run::script_view(self.session.facts(), &self.application, Some(self.lock_timeout))
+    }
+
+    /// What the migration has put off until COMMIT fails here.
+    fn at_commit(&self, sql: &str) -> Result<(), Stop> {
+        self.session.run(sql).map_err(|error| {
+            if send::is_lost(self.session, &error) {
+                return Stop::Lost(error);
+            }
+            let mut refused = failure::of_server(&error);
+            refused.message = format!("at COMMIT: {}", refused.message);
+            Stop::Refused(Box::new(refused))
+        })
+    }
+
+    fn query(&self, sql: &str) -> Result<(), Stop> {
+        self.session.run(sql).map_err(|error| self.lost_or("prepare the dry run", error))
+    }
+
+    fn xid(&self) -> Result<i64, Stop> {
+        let row = self
+            .session
+            .query_once("select pg_catalog.txid_current()", &[])
+            .map_err(|error| self.lost_or("read the transaction's number", error))?;
+        Ok(row[0].get(0))
+    }
+
+    /// Only where a change would reach others.
+    fn shared(&self) -> Result<Option<String>, Stop> {
+        if self.place != Where::SharedCopy {
+            return Ok(None);
+        }
+        let row = self
+            .session
+            .query_once(SHARED, &[])
+            .map_err(|error| self.lost_or("look at what databases share", error))?;
+        Ok(row[0].get("state"))
+    }
+
+    fn lost_or(&self, doing: &'static str, source: PgError) -> Stop {
+        match send::is_lost(self.session, &source) {
+            true => Stop::Lost(source),
+            false => Stop::Other(Error::Database { doing, source }),
+        }
+    }
+}
+
+/// What a signal asks for, in a dry run.
+pub(super) fn interrupted() -> Option<Error> {
+    interrupt::received().map(|signal| Error::Interrupted {
+        signal,
+        state: "the dry run was stopped; the target is as before".to_owned(),
+    })
+}
+
+fn ended(step: &Step) -> Error {
+    Error::refused(
+        "transaction_ended",
+        format!("migration {} `{}` ended the transaction that it ran in", step.version, step.name),
+        "look at what it has done by then; this migration cannot be run dry",
+    )
+}
+
+fn changes_server(what: &str) -> Error {
+    Error::refused(
+        "changes_server",
+        format!(
+            "this would change {what}, which the copy shares with the target; it was rolled back"
+        ),
+        "install PostgreSQL's server programs here, for a copy in a server of its own",
+    )
+}

@@ -1,0 +1,429 @@
+//! `--dry-run`: on a throwaway copy without rows, with what each statement would do to the target.
+
+use std::{fs, os::unix::fs::symlink, path::Path};
+
+use migrate_core::{
+    exit::Exit,
+    server::programs::{Required, find},
+};
+use migrate_tests::{Outcome, World};
+use rustix::process::Signal;
+use serde_json::Value;
+
+/// A database with rows, which no migration has made, and one migration.
+pub(crate) fn shop(name: &str, sql: &str) -> World {
+    let world = World::new().migration(name, sql);
+    world.execute(
+        "create table customers (id int primary key);
+         create table orders (total int);
+         insert into orders select generate_series(1, 1000);
+         analyze orders",
+    );
+    world
+}
+
+/// The whole database as pg_dump sees it.
+pub(crate) fn dump(world: &World) -> String {
+    let programs = find(Required::Client, None).unwrap();
+    let output =
+        std::process::Command::new(programs.path("pg_dump")).arg(world.url()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    // Newer versions of pg_dump write a random word there.
+    text.lines().filter(|it| !it.contains("restrict ")).collect::<Vec<_>>().join("\n")
+}
+
+/// What a statement of a migration did.
+#[track_caller]
+pub(crate) fn impact(outcome: &Outcome, version: &str, statement: u64) -> Value {
+    let found = outcome
+        .of_type("statement.done")
+        .into_iter()
+        .find(|it| it["version"] == version && it["statement"] == statement);
+    found.unwrap_or_else(|| panic!("{version} has no statement {statement}: {outcome}"))["impact"]
+        .take()
+}
+
+/// The strongest lock on a table among those that a statement took.
+#[track_caller]
+pub(crate) fn lock(impact: &Value, table: &str) -> Value {
+    let locks = impact["locks"].as_array().unwrap();
+    let found = locks.iter().find(|it| it["table"] == table);
+    found.unwrap_or_else(|| panic!("no lock on {table}: {impact}")).clone()
+}
+
+/// A table in the summary.
+#[track_caller]
+pub(crate) fn table(outcome: &Outcome, name: &str) -> Value {
+    let finished = outcome.one("dry_run.finished");
+    let tables = finished["tables"].as_array().unwrap();
+    let found = tables.iter().find(|it| it["table"] == name);
+    found.unwrap_or_else(|| panic!("no table {name}: {finished}")).clone()
+}
+
+#[test]
+fn the_target_is_only_read() {
+    let world = shop("1_change.sql", "drop table orders; create table more ()");
+    let before = dump(&world);
+    let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    assert_eq!(dump(&world), before);
+    assert_eq!(outcome.types().first().unwrap(), "apply.started");
+    assert_eq!(outcome.one("apply.started")["dry_run"], "copy");
+    let finished = outcome.one("dry_run.finished");
+    assert_eq!((&finished["place"], &finished["status"]), (&"copy".into(), &"done".into()));
+    assert_eq!(outcome.of_type("migration.applied").len(), 0);
+    assert_eq!(world.query("to_regclass('_migration_history')"), "null");
+}
+
+#[test]
+fn locks_rewrites_and_sizes_are_told_of_each_statement() {
+    let world = shop(
+        "1_change.sql",
+        "alter table orders alter column total type bigint;
+         alter table orders add column customer int;
+         alter table orders add foreign key (customer) references customers;
+         create index on orders (total);
+         create table more (id int references customers);
+         update orders set total = 0",
+    );
+    let outcome = world.run("migrate-apply up --dry-run=copy").expect(Exit::Ok);
+    let bytes: i64 = world.query("pg_total_relation_size('orders')").parse().unwrap();
+
+    let change = impact(&outcome, "1", 1);
+    let exclusive = lock(&change, "public.orders");
+    assert_eq!(exclusive["mode"], "AccessExclusiveLock");
+    assert_eq!(exclusive["blocks"][0], "reads");
+    assert_eq!(exclusive["blocks"][1], "writes");
+    let rewritten = &change["rewritten"][0];
+    assert_eq!(rewritten["table"], "public.orders");
+    assert_eq!(rewritten["bytes"], bytes);
+    assert_eq!(rewritten["rows_estimate"], 1000);
+
+    let add_column = impact(&outcome, "1", 2);
+    assert_eq!(add_column["rewritten"].as_array().unwrap().len(), 0, "{add_column}");
+
+    let foreign_key = impact(&outcome, "1", 3);
+    for name in ["public.orders", "public.customers"] {
+        let lock = lock(&foreign_key, name);
+        assert_eq!(lock["mode"], "ShareRowExclusiveLock");
+        assert_eq!(lock["blocks"][0], "writes");
+    }
+
+    let index = impact(&outcome, "1", 4);
+    assert_eq!(index["scanned"][0]["table"], "public.orders");
+    assert_eq!(index["scanned"][0]["rows_estimate"], 1000);
+
+    let create = impact(&outcome, "1", 5);
+    assert!(!create.to_string().contains("more"), "it is not on the target: {create}");
+    let update = impact(&outcome, "1", 6);
+    assert_eq!(update["scanned"].as_array().unwrap().len(), 0, "{update}");
+
+    let orders = table(&outcome, "public.orders");
+    assert_eq!(orders["mode"], "AccessExclusiveLock");
+    assert_eq!((&orders["rewritten"], &orders["scanned"]), (&true.into(), &true.into()));
+    assert_eq!(table(&outcome, "public.customers")["mode"], "ShareRowExclusiveLock");
+}
+
+#[test]
+fn an_index_alone_takes_a_lock_that_lets_reads_go_on() {
+    let world = shop("1_index.sql", "create index on orders (total)");
+    let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    let lock = lock(&impact(&outcome, "1", 1), "public.orders");
+    assert_eq!(lock["mode"], "ShareLock");
+    assert_eq!(lock["blocks"], serde_json::json!(["writes", "vacuum", "schema changes"]));
+}
+
+#[test]
+fn what_runs_outside_a_transaction_is_run_so_and_its_locks_are_seen() {
+    let world = shop(
+        "1_outside.sql",
+        "-- migrate:up transaction:false
+         create index concurrently orders_total on orders (total);
+         vacuum full orders;
+         begin;
+         drop table customers;
+         commit;
+         reindex index concurrently orders_total;
+         create subscription s connection 'host=/nowhere' publication p;
+         insert into orders values (7)",
+    );
+    let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    let index = impact(&outcome, "1", 1);
+    assert_eq!(index["outside_transaction"], true);
+    assert_eq!(lock(&index, "public.orders")["mode"], "ShareUpdateExclusiveLock");
+    let vacuum = impact(&outcome, "1", 2);
+    assert_eq!(lock(&vacuum, "public.orders")["mode"], "AccessExclusiveLock");
+    assert_eq!(vacuum["rewritten"][0]["table"], "public.orders");
+    let drop = impact(&outcome, "1", 4);
+    assert_eq!(lock(&drop, "public.customers")["mode"], "AccessExclusiveLock");
+    let subscription = impact(&outcome, "1", 7);
+    assert!(subscription["skipped"].as_str().unwrap().contains("must not subscribe"));
+    assert_eq!(impact(&outcome, "1", 8)["outside_transaction"], Value::Null);
+    assert_eq!(world.query("select count(*) from orders"), "1000");
+}
+
+#[test]
+fn a_statement_that_fails_is_said_as_in_a_real_run() {
+    let sql = "create table more ();\nalter table orders\n  add column total int;";
+    let world = shop("1_change.sql", sql);
+    let dry = world.run("migrate-apply up --dry-run").expect(Exit::Failed);
+    let real = world.run("migrate-apply up").expect(Exit::Failed);
+    for field in ["kind", "message", "file", "line", "column", "sqlstate"] {
+        assert_eq!(dry.one("error")[field], real.one("error")[field], "{field}");
+    }
+    assert!(dry.stderr.contains("this was a dry run: the target is as before"), "{dry}");
+    assert_eq!(dry.one("dry_run.finished")["status"], "failed");
+}
+
+#[test]
+fn migrations_see_each_other_in_the_copy_and_the_way_down_is_tried_too() {
+    let world = World::new()
+        .migration("1_a.sql", "-- migrate:up\ncreate table a ();\n-- migrate:down\ndrop table a;")
+        .migration("2_b.sql", "alter table a add column n int");
+    let _ = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    let _ = world.run("migrate-apply up --dry-run --single-transaction").expect(Exit::Ok);
+    let one = world.run("migrate-apply up --dry-run --steps 1").expect(Exit::Ok);
+    assert_eq!(one.one("dry_run.finished")["migrations"], 1);
+    let plan = world.run("migrate-apply plan --target 1").expect(Exit::Ok).stdout;
+    let planned = world.run_with_input("migrate-apply up --dry-run --plan -", &plan);
+    assert_eq!(planned.expect(Exit::Ok).one("dry_run.finished")["migrations"], 1);
+
+    let _ = world.run("migrate-apply up --target 1").expect(Exit::Ok);
+    let down = world.run("migrate-apply down --dry-run").expect(Exit::Ok);
+    assert_eq!(lock(&impact(&down, "1", 1), "public.a")["mode"], "AccessExclusiveLock");
+    assert_eq!(world.query("to_regclass('a') is not null"), "true");
+}
+
+#[test]
+fn nothing_pending_is_nothing_to_try() {
+    let world = World::new().migration("1_a.sql", "create table a ()");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    for dry in ["up --dry-run", "up --dry-run=here"] {
+        let outcome = world.run(&format!("migrate-apply {dry}")).expect(Exit::Ok);
+        assert_eq!(outcome.one("apply.finished")["status"], "nothing_to_do");
+    }
+}
+
+#[test]
+fn roles_settings_privileges_and_extensions_are_those_of_the_target() {
+    let world = World::new();
+    let suffix = world.query("current_database()");
+    let (owner, reader) = (format!("owner_{suffix}"), format!("reader_{suffix}"));
+    world.execute(&format!(
+        "create role {reader};
+         create role {owner} login;
+         grant {reader} to {owner};
+         create schema app authorization {owner};
+         create extension citext;
+         create extension pg_trgm;
+         create table app.names (name citext);
+         alter table app.names owner to {owner};
+         grant usage on schema app to {reader};
+         grant select on app.names to {reader};
+         grant create on database {suffix} to {owner};
+         alter database {suffix} set work_mem = '7MB';
+         alter role {owner} set search_path = app, public;
+         alter role {owner} in database {suffix} set timezone = 'Asia/Tokyo'"
+    ));
+    let world = world
+        .migration(
+            "1_names.sql",
+            &format!(
+                "alter table names add column n int;
+                 create index on names using gin ((name::text) gin_trgm_ops);
+                 grant insert on names to {reader};
+                 create schema more;
+                 select 1 / (current_setting('work_mem') = '7MB')::int;
+                 select 1 / (current_setting('timezone') = 'Asia/Tokyo')::int;
+                 select 1 / (current_user = '{owner}')::int;
+                 select 1 / (current_database() = '{suffix}')::int;
+                 set role {reader};
+                 select * from names"
+            ),
+        )
+        .migration("2_denied.sql", "create role more");
+    let url = world.url().replace("user=postgres", &format!("user={owner}"));
+    let outcome = world
+        .run(&format!("migrate-apply up --dry-run --target 1 --database-url '{url}'"))
+        .expect(Exit::Ok);
+    assert_eq!(lock(&impact(&outcome, "1", 1), "app.names")["mode"], "AccessExclusiveLock");
+    let denied = world
+        .run(&format!("migrate-apply up --dry-run --database-url '{url}'"))
+        .expect(Exit::Failed);
+    assert_eq!(denied.one("error")["sqlstate"], "42501");
+}
+
+#[test]
+fn a_copy_reaches_no_other_server() {
+    let world = World::new();
+    let suffix = world.query("current_database()");
+    world.execute("create table real (n int)");
+    world.execute(&format!(
+        "create extension postgres_fdw;
+         create server self foreign data wrapper postgres_fdw
+             options (host '{}', dbname '{suffix}');
+         create user mapping for current_user server self options (user 'postgres');
+         create foreign table far (n int) server self options (table_name 'real')",
+        world.query("current_setting('unix_socket_directories')")
+    ));
+    world.execute("insert into far values (1)");
+    let world = world.migration("1_far.sql", "insert into far values (2)");
+    let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Failed);
+    let message = outcome.one("error")["message"].to_string();
+    assert!(message.contains("has no handler"), "{message}");
+    assert_eq!(world.query("select count(*) from real"), "1");
+}
+
+/// PostgreSQL's client programs, and no server's.
+fn without_server(world: World) -> World {
+    let programs = find(Required::Client, None).unwrap();
+    let bin = world.path("bin");
+    fs::create_dir(&bin).unwrap();
+    for name in ["pg_dump", "pg_restore", "psql"] {
+        symlink(programs.path(name), bin.join(name)).unwrap();
+    }
+    world.env("MIGRATE_PG_BIN", bin.to_str().unwrap())
+}
+
+/// The copies of this database that stand beside it.
+fn copies(world: &World) -> String {
+    let mine = "starts_with(datname, 'migrate_scratch_'
+                || (select oid from pg_database where datname = current_database()) || '_')";
+    world.query(&format!("select count(*) from pg_database where {mine}"))
+}
+
+#[test]
+fn without_a_server_of_its_own_the_copy_stands_beside_the_target() {
+    let world = without_server(shop("1_change.sql", "alter table orders add column n int"));
+    let before = dump(&world);
+    let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    assert_eq!(lock(&impact(&outcome, "1", 1), "public.orders")["mode"], "AccessExclusiveLock");
+    assert_eq!(dump(&world), before);
+    assert_eq!(copies(&world), "0");
+}
+
+#[test]
+fn a_copy_beside_the_target_cannot_change_what_they_share() {
+    let world = without_server(World::new());
+    let suffix = world.query("current_database()");
+    for (name, sql) in [
+        ("1_role.sql", format!("do $$ begin create role role_{suffix}; end $$")),
+        ("1_role.sql", format!("alter database {suffix} set work_mem = '1MB'")),
+        ("1_role.sql", format!("grant connect on database {suffix} to pg_monitor")),
+        (
+            "1_role.sql",
+            format!("-- migrate:up transaction:false\ncomment on database {suffix} is 'x'"),
+        ),
+    ] {
+        let path = world.path("migrations").join(name);
+        fs::write(path, &sql).unwrap();
+        let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Refused);
+        assert_eq!(outcome.one("error")["kind"], "changes_server", "{sql}");
+    }
+    assert_eq!(world.query(&format!("to_regrole('role_{suffix}')")), "null");
+    assert_eq!(
+        world.query("select datacl from pg_database where datname = current_database()"),
+        "null"
+    );
+    assert_eq!(copies(&world), "0");
+}
+
+#[test]
+fn without_any_place_for_a_copy_it_says_what_to_do() {
+    let world = without_server(shop("1_change.sql", "select 1"));
+    let role = format!("plain_{}", world.query("current_database()"));
+    world.execute(&format!("create role {role} login"));
+    let url = world.url().replace("user=postgres", &format!("user={role}"));
+    let outcome = world
+        .run(&format!("migrate-apply up --dry-run --database-url '{url}'"))
+        .expect(Exit::Refused);
+    let error = outcome.one("error");
+    assert_eq!(error["kind"], "no_copy");
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("found no PostgreSQL"), "{message}");
+    assert!(message.contains(&format!("role `{role}` may not make a database")), "{message}");
+    let hint = error["hint"].as_str().unwrap();
+    assert!(hint.contains("apt-get install postgresql-"), "{hint}");
+    assert!(hint.contains("--dry-run=here"), "{hint}");
+}
+
+/// The private server of a run that works, by the socket that its session is on.
+fn wait_for_private_server(pid: u32) -> std::path::PathBuf {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        let marker = fs::read_dir("/tmp")
+            .unwrap()
+            .flatten()
+            .map(|it| it.path())
+            .find(|it| it.to_string_lossy().contains("migrate-scratch-") && used_by(pid, it));
+        if let Some(found) = marker {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "no private server");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+/// Whether the process has the lock file of that server open.
+fn used_by(pid: u32, folder: &Path) -> bool {
+    let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+    files
+        .flatten()
+        .any(|it| fs::read_link(it.path()).is_ok_and(|it| it == folder.join("pg/users.lock")))
+}
+
+fn server_runs(folder: &Path) -> bool {
+    folder.join("pg/data/postmaster.pid").exists()
+}
+
+#[test]
+fn a_signal_ends_it_and_removes_the_copy() {
+    let world = shop("1_slow.sql", "select pg_sleep(60)");
+    let dry = world.spawn("migrate-apply up --dry-run");
+    let folder = wait_for_private_server(dry.pid());
+    dry.signal(Signal::INT);
+    let outcome = dry.finish().expect(Exit::Signal(2));
+    assert_eq!(outcome.one("dry_run.finished")["status"], "interrupted");
+    assert!(!folder.exists(), "{} is still there", folder.display());
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    let world = shop("1_slow.sql", "select pg_sleep(60)");
+    let dry = world.spawn("migrate-apply up --dry-run");
+    let folder = wait_for_private_server(dry.pid());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !server_runs(&folder) {
+        assert!(std::time::Instant::now() < deadline, "the server does not start");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let _ = dry.kill();
+    assert!(folder.exists(), "nobody could clean up");
+    let world = world.migration("1_slow.sql", "select 1");
+    let _ = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    assert!(!folder.exists(), "{} is still there", folder.display());
+}
+
+#[test]
+fn a_database_that_a_killed_run_left_is_dropped_by_the_next() {
+    let world = without_server(shop("1_slow.sql", "select pg_sleep(60)"));
+    let dry = world.spawn("migrate-apply up --dry-run");
+    world.wait_for(
+        "select exists (select from pg_stat_activity
+                        where starts_with(datname, 'migrate_scratch_'
+                              || (select oid from pg_database where datname = current_database()) || '_')
+                          and query = 'select pg_sleep(60)')",
+    );
+    // The copy of a run that works is nobody else's to drop.
+    let world = world.migration("1_slow.sql", "select 1");
+    let _ = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    assert_eq!(copies(&world), "1");
+    let _ = dry.kill();
+    world.wait_for(
+        "select not exists (select from pg_locks as l
+                            where l.locktype = 'advisory' and l.classid = 1835624307
+                              and l.database = (select oid from pg_database where datname = current_database()))",
+    );
+    let _ = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    assert_eq!(copies(&world), "0");
+}
