@@ -31,13 +31,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     steps: Option<usize>,
 
-    /// Try it without changing anything: on a copy without rows, or here and rolled back
+    /// Change nothing: try it on a `copy` without rows (the default), or `here`, rolled back
     #[arg(
         long,
         value_name = "WHERE",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "copy"
+        default_missing_value = "copy",
+        hide_possible_values = true
     )]
     dry_run: Option<dry_run::Where>,
 

@@ -3,7 +3,7 @@ select sql
 from (
     select 1 as step, rolname as name,
            format('create role %I', rolname) as sql
-    from pg_roles where rolname !~ '^pg_' and rolname <> 'postgres'
+    from pg_roles where rolname !~ '^pg_' and rolname <> 'migrate_scratch'
     union all
     select 2, rolname,
            format('alter role %I %s %s %s %s %s %s', rolname,
@@ -14,7 +14,7 @@ from (
                   case when rolbypassrls then 'bypassrls' else 'nobypassrls' end,
                   case when rolname = session_user then 'login' else 'nologin' end)
     -- The copy's own superuser stays what it is.
-    from pg_roles where rolname !~ '^pg_' and rolname <> 'postgres'
+    from pg_roles where rolname !~ '^pg_' and rolname <> 'migrate_scratch'
     union all
     select 3, member.rolname,
            format('grant %I to %I%s', role.rolname, member.rolname,

@@ -49,6 +49,7 @@ pub(super) fn run(
          put to the test"
             .to_owned(),
     );
+    finished.notes.extend_from_slice(scratch.notes());
     result
 }
 

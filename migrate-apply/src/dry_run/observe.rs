@@ -54,6 +54,8 @@ pub(super) fn sizes(target: &Session) -> Result<Sizes> {
 /// A lock as the server shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
+    /// Another one in each transaction of a session.
+    pub(super) transaction: String,
     oid: u32,
     mode: String,
     pub(super) granted: bool,
@@ -229,6 +231,7 @@ pub(super) fn locks(session: &Session, pid: i32) -> Result<Vec<Seen>, PgError> {
     Ok(rows
         .iter()
         .map(|row| Seen {
+            transaction: row.get("transaction"),
             oid: row.get("oid"),
             mode: row.get("mode"),
             granted: row.get("granted"),

@@ -9,7 +9,7 @@ use std::{
 use migrate_core::{
     connect::session::Session,
     ctx::Ctx,
-    error::{Error, PgError, Result},
+    error::{Error, PgError, Result, StatementError},
     interrupt,
     record::{Impact, Record, StatementDone},
     sql::{
@@ -20,7 +20,7 @@ use migrate_core::{
 
 use super::{
     alone,
-    observe::{self, Observer, Scans},
+    observe::{self, Observer, Scans, Seen},
 };
 use crate::{
     failure,
@@ -87,32 +87,31 @@ impl Work<'_> {
     ) -> Result<(), Stop> {
         self.query(CLEANUP)?;
         self.query("begin")?;
-        let xid = self.xid()?;
+        let begun = self.locks()?;
         let shared = self.shared()?;
         let first = *at;
         for (index, step) in steps.iter().enumerate() {
             *at = first + index;
             ctx.emit(Record::MigrationStarted(transaction::started(step, None)));
             let start = Instant::now();
-            self.observer.look(self.session).map_err(Error::database("look at the tables"))?;
+            self.look()?;
             self.query(&self.view())?;
             for (index, statement) in step.script.statements().enumerate() {
                 let statement = statement?;
                 let here = At { step, statement: &statement, number: index as u64 + 1, start };
-                let (rows, ms, impact) = self.observed(here, ctx)?;
-                // A transaction that ended here would not be rolled back.
-                if self.xid()? != xid {
+                let (rows, ms, seen) = self.send_and_look(here, ctx)?;
+                // What comes after the end of the transaction would not be rolled back.
+                if transaction_of(&seen) != transaction_of(&begun) {
                     return Err(ended(step).into());
                 }
-                self.said(here, rows, ms, impact, ctx);
+                let impact = self.impact(here, &seen, ms)?;
+                self.said(here, rows, ms, Some(impact), ctx);
             }
             if !self.together {
                 self.observer.end_migration();
             }
         }
-        if self.shared()? != shared {
-            return Err(changes_server("databases or tablespaces").into());
-        }
+        self.check_shared(&shared)?;
         match end {
             End::Commit => self.at_commit("commit")?,
             End::RollBack => {
@@ -140,7 +139,7 @@ impl Work<'_> {
         self.query(CLEANUP)?;
         self.query(&self.view())?;
         let start = Instant::now();
-        let mut in_block = false;
+        let mut block = None;
         for (index, statement) in
             split::split(&script.file, &script.text, script.first_line).enumerate()
         {
@@ -150,19 +149,12 @@ impl Work<'_> {
             if done.contains(&(number as i32)) && !matches!(statement.kind, Kind::Set { .. }) {
                 continue;
             }
-            if !in_block {
-                self.observer.look(self.session).map_err(Error::database("look at the tables"))?;
+            if let Kind::TransactionControl(control) = statement.kind {
+                block = self.control(control, block, at, ctx)?;
+                continue;
             }
             let (rows, ms, impact) = match &statement.kind {
-                Kind::TransactionControl(control) => {
-                    let (rows, ms) = self.send(at, ctx)?;
-                    in_block = matches!(control, Control::Begin { .. });
-                    if !in_block {
-                        self.observer.end_transaction();
-                    }
-                    (rows, ms, None)
-                }
-                _ if in_block => self.observed(at, ctx)?,
+                _ if block.is_some() => self.observed(at, ctx)?,
                 Kind::Alone(alone) => match alone::not_in_a_copy(alone, self.place) {
                     Some(why) => (0, 0.0, Some(alone::skipped(why))),
                     None => self.alone(at, ctx)?,
@@ -171,8 +163,44 @@ impl Work<'_> {
             };
             self.said(at, rows, ms, impact, ctx);
         }
+        if block.is_some() {
+            return Err(Stop::Refused(Box::new(StatementError {
+                message: "the script ends inside a transaction that it began".to_owned(),
+                ..StatementError::default()
+            })));
+        }
         self.migrations += 1;
         Ok(())
+    }
+
+    /// The script's own `BEGIN … COMMIT`; `block` is what databases shared when it began.
+    fn control(
+        &mut self,
+        control: Control,
+        block: Option<Option<String>>,
+        at: At<'_>,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Option<String>>, Stop> {
+        match (control, block) {
+            (Control::Begin { .. }, None) => {
+                self.look()?;
+                self.send(at, ctx)?;
+                self.statements += 1;
+                Ok(Some(self.shared()?))
+            }
+            (Control::Commit | Control::Rollback, Some(shared)) => {
+                self.check_shared(&shared)?;
+                self.send(at, ctx)?;
+                self.statements += 1;
+                self.observer.end_transaction();
+                Ok(None)
+            }
+            _ => Err(Stop::Other(Error::Sql {
+                at: at.statement.location(&at.step.script.file),
+                message: format!("{} has no meaning here", at.statement.tag()),
+                hint: Some("a script without a transaction may hold `BEGIN; … COMMIT;`".to_owned()),
+            })),
+        }
     }
 
     fn in_transaction(
@@ -180,13 +208,12 @@ impl Work<'_> {
         at: At<'_>,
         ctx: &mut Ctx,
     ) -> Result<(u64, f64, Option<Impact>), Stop> {
+        self.look()?;
         self.query("begin")?;
         let shared = self.shared()?;
         match self.observed(at, ctx) {
             Ok(observed) => {
-                if self.shared()? != shared {
-                    return Err(changes_server("databases or tablespaces").into());
-                }
+                self.check_shared(&shared)?;
                 self.at_commit("commit")?;
                 self.observer.end_transaction();
                 Ok(observed)
@@ -209,6 +236,7 @@ impl Work<'_> {
     }
 
     fn alone(&mut self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Option<Impact>), Stop> {
+        self.look()?;
         let began = Instant::now();
         let pid = self.session.facts().backend_pid;
         let (seen, sent) = match self.watcher {
@@ -228,14 +256,22 @@ impl Work<'_> {
         Ok((rows, ms, Some(impact)))
     }
 
-    /// Sends a statement inside a transaction, and looks at what stands after it.
+    /// Runs a statement inside a transaction.
     fn observed(&mut self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Option<Impact>), Stop> {
-        let began = Instant::now();
+        let (rows, ms, seen) = self.send_and_look(at, ctx)?;
+        let impact = self.impact(at, &seen, ms)?;
+        Ok((rows, ms, Some(impact)))
+    }
+
+    fn send_and_look(&self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Vec<Seen>), Stop> {
         let (rows, ms) = self.send(at, ctx)?;
-        let seen = observe::locks(self.session, self.session.facts().backend_pid)
-            .map_err(|error| self.lost_or("look at the locks", error))?;
+        Ok((rows, ms, self.locks()?))
+    }
+
+    /// What the statement that took `ms` did, by the locks that stand after it.
+    fn impact(&mut self, at: At<'_>, seen: &[Seen], ms: f64) -> Result<Impact, Stop> {
         if self.place == Where::SharedCopy
-            && let Some(catalog) = observe::shared_change(&seen)
+            && let Some(catalog) = observe::shared_change(seen)
         {
             return Err(changes_server(&format!("`{catalog}`")).into());
         }
@@ -245,12 +281,18 @@ impl Work<'_> {
             _ if rows_decide.contains(&at.statement.tag()) => Scans::Ignore,
             _ => Scans::Count,
         };
-        let mut impact = self.observer.statement(&seen, began, scans);
+        let began = Instant::now() - Duration::from_secs_f64(ms / 1000.0);
+        let mut impact = self.observer.statement(seen, began, scans);
         // It gets new files, too, and is over at once.
         if at.statement.tag().starts_with("TRUNCATE") {
             impact.rewritten.clear();
         }
-        Ok((rows, ms, Some(impact)))
+        Ok(impact)
+    }
+
+    fn locks(&self) -> Result<Vec<Seen>, Stop> {
+        observe::locks(self.session, self.session.facts().backend_pid)
+            .map_err(|error| self.lost_or("look at the locks", error))
     }
 
     fn send(&self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64), Stop> {
@@ -317,14 +359,6 @@ impl Work<'_> {
         self.session.run(sql).map_err(|error| self.lost_or("prepare the dry run", error))
     }
 
-    fn xid(&self) -> Result<i64, Stop> {
-        let row = self
-            .session
-            .query_once("select pg_catalog.txid_current()", &[])
-            .map_err(|error| self.lost_or("read the transaction's number", error))?;
-        Ok(row[0].get(0))
-    }
-
     /// Only where a change would reach others.
     fn shared(&self) -> Result<Option<String>, Stop> {
         if self.place != Where::SharedCopy {
@@ -337,12 +371,28 @@ impl Work<'_> {
         Ok(row[0].get("state"))
     }
 
+    fn check_shared(&self, before: &Option<String>) -> Result<(), Stop> {
+        match self.shared()? == *before {
+            true => Ok(()),
+            false => Err(changes_server("a database or tablespace").into()),
+        }
+    }
+
+    fn look(&mut self) -> Result<(), Stop> {
+        let looked = self.observer.look(self.session);
+        looked.map_err(|error| self.lost_or("look at the tables", error))
+    }
+
     fn lost_or(&self, doing: &'static str, source: PgError) -> Stop {
         match send::is_lost(self.session, &source) {
             true => Stop::Lost(source),
             false => Stop::Other(Error::Database { doing, source }),
         }
     }
+}
+
+fn transaction_of(seen: &[Seen]) -> Option<&str> {
+    seen.first().map(|it| it.transaction.as_str())
 }
 
 /// What a signal asks for, in a dry run.

@@ -73,6 +73,7 @@ pub(super) fn make(
     Ok(Scratch {
         database,
         place: Place::Beside { _owner: Box::new(Beside { name, session: owner }) },
+        notes: Vec::new(),
     })
 }
 

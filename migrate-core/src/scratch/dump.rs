@@ -48,9 +48,12 @@ pub(super) fn copy(
     let dumped = process::run(&mut dump).map_err(|err| refused("read", err))?;
     check_interrupted()?;
     let sql = String::from_utf8_lossy(&dumped.stdout).replacen(TRANSACTION_TIMEOUT, "\n", 1);
+    let mut filler = filler.clone();
+    filler.add_option("-c synchronous_commit=off");
     let mut fill = process::command(client.path("psql"));
-    connect_by(&mut fill, filler);
-    fill.args(["--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1"]);
+    connect_by(&mut fill, &filler);
+    // Not one transaction: it would fill the lock table that the target has, too.
+    fill.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]);
     process::run_with_input(&mut fill, sql.as_bytes()).map_err(|err| refused("made again", err))?;
     Ok(())
 }

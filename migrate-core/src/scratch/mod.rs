@@ -16,6 +16,7 @@ use crate::{
 };
 
 const NEEDS: &str = include_str!("../../sql/scratch_needs.sql");
+const MATVIEWS: &str = include_str!("../../sql/scratch_matviews.sql");
 const CUT_WRAPPERS: &str = include_str!("../../sql/scratch_cut_wrappers.sql");
 
 /// A copy without rows; gone when this is dropped.
@@ -23,6 +24,7 @@ pub struct Scratch {
     // In this order: a private server stops before its folder goes.
     database: Database,
     place: Place,
+    notes: Vec<String>,
 }
 
 enum Place {
@@ -47,7 +49,7 @@ impl Scratch {
     pub fn schema_of(target: &Database, session: &Session) -> Result<Scratch> {
         let needs = needs(session)?;
         let client = programs_for(Required::Client, needs.major)?;
-        let scratch = match private::make(session, &needs)? {
+        let mut scratch = match private::make(session, &needs)? {
             Ok(scratch) => scratch,
             Err(obstacle) => {
                 let scratch = beside::make(target, session, &needs, &obstacle)?;
@@ -56,7 +58,7 @@ impl Scratch {
             }
         };
         check_interrupted()?;
-        scratch.fill(target, session, &client)?;
+        scratch.fill(target, session, &client, &needs)?;
         check_interrupted()?;
         Ok(scratch)
     }
@@ -70,7 +72,18 @@ impl Scratch {
         matches!(self.place, Place::Beside { .. })
     }
 
-    fn fill(&self, target: &Database, session: &Session, client: &Programs) -> Result<()> {
+    /// In what the copy is unlike the target.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn fill(
+        &mut self,
+        target: &Database,
+        session: &Session,
+        client: &Programs,
+        needs: &Needs,
+    ) -> Result<()> {
         let (filler, rights) = match &self.place {
             Place::Private(private) => (&private.admin, Rights::Copied),
             Place::Beside { .. } if session.facts().superuser => {
@@ -80,8 +93,23 @@ impl Scratch {
         };
         dump::copy(target.settings(), filler, client, rights)?;
         let filled = Session::open(&Database::of(filler.clone()), "migrate-scratch")?;
-        for sql in private::generated(&filled, CUT_WRAPPERS)? {
-            filled.run(&sql).map_err(Error::database("cut the copy off from other servers"))?;
+        if rights == Rights::Copied {
+            for sql in private::generated(&filled, CUT_WRAPPERS)? {
+                filled.run(&sql).map_err(Error::database("cut the copy off from other servers"))?;
+            }
+        }
+        for sql in private::generated(&filled, MATVIEWS)? {
+            private::run_or_note(&filled, &sql);
+        }
+        if rights == Rights::LeftOut {
+            self.notes.push("owners and privileges are not in the copy".to_owned());
+        }
+        let major = filled.facts().server_version_num / 10_000;
+        if major != needs.major {
+            self.notes.push(format!(
+                "the copy runs on PostgreSQL {major}, the target on {}",
+                needs.major
+            ));
         }
         match &self.place {
             Place::Private(private) => private.make_alike(session),

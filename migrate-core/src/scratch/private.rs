@@ -72,6 +72,7 @@ pub(super) fn make(session: &Session, needs: &Needs) -> Result<Result<Scratch, S
     let scratch = Scratch {
         database: Database::of_private(server, settings),
         place: Place::Private(Private { admin, _folder: folder }),
+        notes: Vec::new(),
     };
     let there = Session::open(&Database::of(maintenance), "migrate-scratch")?;
     let missing: Vec<String> = there
@@ -130,7 +131,7 @@ pub(super) fn generated(session: &Session, query: &str) -> Result<Vec<String>> {
 }
 
 /// What this server does not know or cannot have makes the copy less alike, and is no failure.
-fn run_or_note(session: &Session, sql: &str) {
+pub(super) fn run_or_note(session: &Session, sql: &str) {
     if let Err(err) = session.run(sql) {
         let why = err.as_db_error().map_or_else(|| err.to_string(), |it| it.message().to_owned());
         log::debug!("the copy goes without `{sql}`: {why}");

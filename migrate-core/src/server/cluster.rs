@@ -58,10 +58,20 @@ pub(super) enum Purpose {
     },
 }
 
+impl Purpose {
+    /// In a copy, `postgres` may be a role like any other.
+    pub(super) fn superuser(self) -> &'static str {
+        match self {
+            Purpose::Keep => "postgres",
+            Purpose::ThrowAway { .. } => "migrate_scratch",
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Cluster {
     folder: Folder,
-    purpose: Purpose,
+    pub(super) purpose: Purpose,
     pub(super) socket_folder: PathBuf,
 }
 
@@ -147,6 +157,8 @@ impl Cluster {
         launch.args(SETTINGS.iter().flat_map(|it| ["-c", it]));
         if self.purpose != Purpose::Keep {
             launch.args(["-c", "fsync=off", "-c", "full_page_writes=off"]);
+            // A statement of a dry run may lock all tables at once.
+            launch.args(["-c", "max_locks_per_transaction=1024"]);
         }
         let output = process::run(process::in_own_group(&mut launch))?;
         let pid = String::from_utf8_lossy(&output.stdout).trim().parse().ok();
@@ -196,7 +208,8 @@ impl Cluster {
         self.remove_half_made();
         let new = self.folder.join(&format!("data.new-{:08x}", fastrand::u32(..)));
         let mut initdb = self.command(&programs.path("initdb"));
-        initdb.args(["--auth=trust", "--username=postgres", "--encoding=UTF8"]);
+        initdb.args(["--auth=trust", "--encoding=UTF8"]);
+        initdb.arg(format!("--username={}", self.purpose.superuser()));
         initdb.arg(format!("--locale={LOCALE}")).arg("--no-instructions").arg("-D").arg(&new);
         if self.purpose != Purpose::Keep {
             initdb.arg("--no-sync");

@@ -63,7 +63,8 @@ impl Embedded {
     /// In libpq's keyword form, so that psql and pg_dump take it too.
     pub fn dsn(&self) -> String {
         let host = self.cluster.socket_folder.to_string_lossy();
-        format!("host={} port=5432 user=postgres dbname=postgres", quote(&host))
+        let user = self.cluster.purpose.superuser();
+        format!("host={} port=5432 user={user} dbname=postgres", quote(&host))
     }
 
     fn leave(&self) -> Result<()> {
