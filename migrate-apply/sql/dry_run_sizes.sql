@@ -1,5 +1,5 @@
 -- How big the tables are; without waiting for one that somebody has locked, whose size is then as of its last vacuum.
-select n.nspname::text || '.' || c.relname::text as name,
+select concat(quote_ident(n.nspname), '.', quote_ident(c.relname)) as name,
        case when exists (select from pg_locks as l
                          where l.relation = c.oid and l.mode = 'AccessExclusiveLock' and l.pid <> pg_backend_pid()
                            and l.database = (select oid from pg_database where datname = current_database()))

@@ -1,5 +1,5 @@
 -- The tables of this database, as they stand before a migration; the names of those whose locks tell something.
-select c.oid, n.nspname::text || '.' || c.relname::text as name, c.relfilenode as filenode
+select c.oid, pg_catalog.concat(pg_catalog.quote_ident(n.nspname), '.', pg_catalog.quote_ident(c.relname)) as name, c.relfilenode as filenode
 from pg_catalog.pg_class as c
 join pg_catalog.pg_namespace as n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'm', 'f')

@@ -59,8 +59,8 @@ pub(super) struct Seen {
     oid: u32,
     mode: String,
     pub(super) granted: bool,
-    shared: bool,
-    name: String,
+    /// Its name, where it is a catalog that all databases share.
+    shared: Option<String>,
     filenode: Option<u32>,
     scans: i64,
 }
@@ -105,7 +105,7 @@ impl Observer {
     }
 
     /// What the statement that began at `began` has done, by the locks that stand after it.
-    pub(super) fn statement(&mut self, seen: &[Seen], began: Instant, scans: Scans) -> Impact {
+    pub(super) fn statement(&mut self, seen: &[Seen], began: Instant, telling: Telling) -> Impact {
         let mut impact = Impact::default();
         let mut rewritten = HashSet::new();
         for it in seen {
@@ -120,6 +120,7 @@ impl Observer {
             }
             if let Some(now) = it.filenode
                 && self.filenodes.insert(it.oid, now).is_some_and(|before| before != now)
+                && telling >= Telling::LocksAndFiles
             {
                 rewritten.insert(it.oid);
                 impact.rewritten.push(self.size(&name));
@@ -130,7 +131,7 @@ impl Observer {
             let Some(name) = self.names.get(&it.oid).cloned() else { continue };
             let before = self.scans.insert(it.oid, it.scans).unwrap_or(0);
             // Rewriting reads all of it, too: that is said already.
-            if scans == Scans::Count && it.scans > before && rewritten.insert(it.oid) {
+            if telling == Telling::All && it.scans > before && rewritten.insert(it.oid) {
                 impact.scanned.push(self.size(&name));
                 self.of_table(&name).scanned = true;
             }
@@ -217,12 +218,14 @@ impl Observer {
     }
 }
 
-/// Whether a scan means anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scans {
-    Count,
+/// What of a statement's doings means something for the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Telling {
+    /// New files are no rewriting, and scans are of nothing.
+    Locks,
     /// On a copy the tables are empty, and the planner reads them otherwise than on the target.
-    Ignore,
+    LocksAndFiles,
+    All,
 }
 
 /// What session `pid` has locked now.
@@ -236,7 +239,6 @@ pub(super) fn locks(session: &Session, pid: i32) -> Result<Vec<Seen>, PgError> {
             mode: row.get("mode"),
             granted: row.get("granted"),
             shared: row.get("shared"),
-            name: row.get("name"),
             filenode: row.get("filenode"),
             scans: row.get("scans"),
         })
@@ -246,8 +248,8 @@ pub(super) fn locks(session: &Session, pid: i32) -> Result<Vec<Seen>, PgError> {
 /// The shared catalog that a transaction is changing, if it does.
 pub(super) fn shared_change(seen: &[Seen]) -> Option<&str> {
     seen.iter()
-        .filter(|it| it.shared && strength(&it.mode) >= strength("RowExclusiveLock"))
-        .map(|it| it.name.rsplit('.').next().unwrap_or(&it.name))
+        .filter(|it| strength(&it.mode) >= strength("RowExclusiveLock"))
+        .filter_map(|it| it.shared.as_deref()?.rsplit('.').next())
         .find(|it| SHARED.contains(it))
 }
 

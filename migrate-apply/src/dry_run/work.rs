@@ -20,7 +20,7 @@ use migrate_core::{
 
 use super::{
     alone,
-    observe::{self, Observer, Scans, Seen},
+    observe::{self, Observer, Seen, Telling},
 };
 use crate::{
     failure,
@@ -247,7 +247,7 @@ impl Work<'_> {
         if at.statement.tag() == "DISCARD ALL" {
             self.query(&self.view())?;
         }
-        let mut impact = self.observer.statement(&seen, began, Scans::Ignore);
+        let mut impact = self.observer.statement(&seen, began, Telling::LocksAndFiles);
         self.observer
             .new_files(self.session, &mut impact)
             .map_err(|error| self.lost_or("look at the tables", error))?;
@@ -275,18 +275,8 @@ impl Work<'_> {
         {
             return Err(changes_server(&format!("`{catalog}`")).into());
         }
-        let rows_decide = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES"];
-        let scans = match self.place {
-            Where::Target => Scans::Count,
-            _ if rows_decide.contains(&at.statement.tag()) => Scans::Ignore,
-            _ => Scans::Count,
-        };
         let began = Instant::now() - Duration::from_secs_f64(ms / 1000.0);
-        let mut impact = self.observer.statement(seen, began, scans);
-        // It gets new files, too, and is over at once.
-        if at.statement.tag().starts_with("TRUNCATE") {
-            impact.rewritten.clear();
-        }
+        let impact = self.observer.statement(seen, began, telling(at.statement.tag(), self.place));
         Ok(impact)
     }
 
@@ -388,6 +378,17 @@ impl Work<'_> {
             true => Stop::Lost(source),
             false => Stop::Other(Error::Database { doing, source }),
         }
+    }
+}
+
+fn telling(tag: &str, place: Where) -> Telling {
+    let rows_decide = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES"];
+    if tag.starts_with("TRUNCATE") {
+        Telling::Locks
+    } else if place != Where::Target && rows_decide.contains(&tag) {
+        Telling::LocksAndFiles
+    } else {
+        Telling::All
     }
 }
 

@@ -33,18 +33,21 @@ pub(super) enum Rights {
     LeftOut,
 }
 
-/// Reads the schema behind `source`, and makes it in the copy as `filler`.
+/// Reads the schema behind `source`, but for the tables of the patterns `left_out`, and makes it
+/// in the copy as `filler`.
 pub(super) fn copy(
     source: &Settings,
     filler: &Settings,
     client: &Programs,
     rights: Rights,
+    left_out: &[String],
 ) -> Result<()> {
     let mut dump = process::command(client.path("pg_dump"));
     connect_by(&mut dump, source).args(DUMP);
     if rights == Rights::LeftOut {
         dump.args(["--no-owner", "--no-privileges"]);
     }
+    dump.args(left_out.iter().map(|it| format!("--exclude-table={it}")));
     let dumped = process::run(&mut dump).map_err(|err| refused("read", err))?;
     check_interrupted()?;
     let sql = String::from_utf8_lossy(&dumped.stdout).replacen(TRANSACTION_TIMEOUT, "\n", 1);

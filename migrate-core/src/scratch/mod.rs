@@ -16,6 +16,7 @@ use crate::{
 };
 
 const NEEDS: &str = include_str!("../../sql/scratch_needs.sql");
+const UNREADABLE: &str = include_str!("../../sql/scratch_unreadable.sql");
 const MATVIEWS: &str = include_str!("../../sql/scratch_matviews.sql");
 const CUT_WRAPPERS: &str = include_str!("../../sql/scratch_cut_wrappers.sql");
 
@@ -91,7 +92,19 @@ impl Scratch {
             }
             Place::Beside { .. } => (self.database.settings(), Rights::LeftOut),
         };
-        dump::copy(target.settings(), filler, client, rights)?;
+        let unreadable = session
+            .query(UNREADABLE, &[])
+            .map_err(Error::database("see which tables can be copied"))?;
+        let patterns: Vec<String> = unreadable.iter().map(|it| it.get("pattern")).collect();
+        dump::copy(target.settings(), filler, client, rights, &patterns)?;
+        let names: Vec<&str> = unreadable.iter().map(|it| it.get("name")).collect();
+        if !names.is_empty() {
+            self.notes.push(format!(
+                "the copy lacks what role `{}` may not read: {}",
+                session.facts().role,
+                names.join(", ")
+            ));
+        }
         let filled = Session::open(&Database::of(filler.clone()), "migrate-scratch")?;
         if rights == Rights::Copied {
             for sql in private::generated(&filled, CUT_WRAPPERS)? {

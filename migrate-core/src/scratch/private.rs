@@ -157,11 +157,14 @@ fn remove_leftovers() {
         if !ours || Embedded::is_used(&path.join(DATA)).unwrap_or_else(|| is_new(&path)) {
             continue;
         }
-        log::debug!("removing {}, which a killed run left", path.display());
-        if let Err(err) = Embedded::stop_unused(&path.join(DATA)) {
-            log::debug!("{err}");
+        match Embedded::stop_unused(&path.join(DATA)) {
+            Ok(true) => {
+                log::debug!("removing {}, which a killed run left", path.display());
+                remove(&path);
+            }
+            Ok(false) => (),
+            Err(err) => log::debug!("cannot remove {}: {err}", path.display()),
         }
-        remove(&path);
     }
 }
 

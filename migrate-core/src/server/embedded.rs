@@ -38,11 +38,15 @@ impl Embedded {
         File::open(dir.join(USERS_LOCK)).ok().map(|it| it.try_lock().is_err())
     }
 
-    /// Stops the server that a killed user left.
-    pub(crate) fn stop_unused(dir: &Path) -> Result<()> {
+    /// Stops the server that a killed user left, and says whether there was really no user.
+    pub(crate) fn stop_unused(dir: &Path) -> Result<bool> {
         let cluster = Cluster::new(Folder::open(dir)?, Purpose::Keep);
         let _stopping = cluster.folder().lock_exclusive(START_LOCK)?;
-        cluster.stop()
+        // Who was just starting held the lock that we waited for.
+        if Embedded::is_used(dir) == Some(true) {
+            return Ok(false);
+        }
+        cluster.stop().map(|()| true)
     }
 
     fn start_for(purpose: Purpose, dir: &Path) -> Result<Embedded> {
