@@ -169,6 +169,48 @@ fn what_runs_outside_a_transaction_is_run_so_and_its_locks_are_seen() {
 }
 
 #[test]
+fn emptying_a_table_is_neither_rewriting_nor_scanning() {
+    let world = shop("1_empty.sql", "truncate orders");
+    let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    let orders = table(&outcome, "public.orders");
+    assert_eq!(orders["mode"], "AccessExclusiveLock");
+    assert_eq!((&orders["rewritten"], &orders["scanned"]), (&false.into(), &false.into()));
+}
+
+#[test]
+fn a_migration_that_stopped_half_way_goes_on_in_the_copy() {
+    let head = "-- migrate:up transaction:false\ncreate table first ();\n";
+    let world = World::new().migration("1_half.sql", &format!("{head}select 1 / 0;"));
+    let _ = world.run("migrate-apply up").expect(Exit::Partial);
+    let world = world.migration("1_half.sql", &format!("{head}create table second ();"));
+    let outcome = world.run("migrate-apply up --dry-run").expect(Exit::Ok);
+    assert_eq!(outcome.one("migration.started")["resumed_at"], 2);
+    assert_eq!(outcome.one("statement.done")["statement"], 2);
+}
+
+#[test]
+fn materialized_views_are_filled_and_what_may_not_be_read_is_named() {
+    let world = shop(
+        "1_refresh.sql",
+        "-- migrate:up transaction:false
+         refresh materialized view concurrently counted",
+    );
+    let role = format!("narrow_{}", world.query("current_database()"));
+    world.execute(&format!(
+        "create materialized view counted as select count(*) as n from orders;
+         create unique index on counted (n);
+         create role {role} login;
+         grant select on orders to {role};
+         alter materialized view counted owner to {role}"
+    ));
+    let url = world.url().replace("user=postgres", &format!("user={role}"));
+    let outcome =
+        world.run(&format!("migrate-apply up --dry-run --database-url '{url}'")).expect(Exit::Ok);
+    let notes = outcome.one("dry_run.finished")["notes"].to_string();
+    assert!(notes.contains(&format!("role `{role}` may not read: public.customers")), "{notes}");
+}
+
+#[test]
 fn a_statement_that_fails_is_said_as_in_a_real_run() {
     let sql = "create table more ();\nalter table orders\n  add column total int;";
     let world = shop("1_change.sql", sql);

@@ -14,6 +14,9 @@ use super::{
 };
 use crate::{run::Place, send::Stop, step::Step};
 
+const NO_ROWS: &str =
+    "no rows in the copy: times are of empty tables; `--dry-run=here` has the rows";
+
 pub(super) fn run(
     request: &Request,
     steps: &[Step],
@@ -44,11 +47,7 @@ pub(super) fn run(
     let result = run_steps(&mut work, request, steps, place, &mut at, ctx);
     let result = result.map_err(|stop| failure(stop, &steps[at]));
     measured(work, finished);
-    finished.notes.push(
-        "the copy has no rows: times are those of empty tables, and what checks rows was not \
-         put to the test"
-            .to_owned(),
-    );
+    finished.notes.push(NO_ROWS.to_owned());
     finished.notes.extend_from_slice(scratch.notes());
     result
 }

@@ -125,3 +125,84 @@ fn short(mode: &str) -> &str {
 fn size(table: &TableSize) -> String {
     format!("{}, about {}", bytes(table.bytes), counted(table.rows_estimate.unsigned_abs(), "row"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Direction, TableLock};
+
+    fn words(all: &[&str]) -> Vec<String> {
+        all.iter().map(|it| (*it).to_owned()).collect()
+    }
+
+    fn finished() -> DryRunFinished {
+        DryRunFinished {
+            run_id: "r".to_owned(),
+            place: DryRunPlace::Here,
+            direction: Direction::Up,
+            status: RunStatus::Done,
+            migrations: 1,
+            statements: 2,
+            rows: 0,
+            ms: 1500,
+            tables: vec![
+                TableImpact {
+                    table: "public.orders".to_owned(),
+                    mode: "AccessExclusiveLock".to_owned(),
+                    blocks: words(&["reads", "writes", "vacuum"]),
+                    held_ms: 1400,
+                    rewritten: true,
+                    scanned: true,
+                    bytes: 1 << 30,
+                    rows_estimate: 10_000_000,
+                },
+                TableImpact {
+                    table: "public.seen".to_owned(),
+                    mode: "AccessShareLock".to_owned(),
+                    blocks: words(&["schema changes"]),
+                    held_ms: 1,
+                    rewritten: false,
+                    scanned: false,
+                    bytes: 0,
+                    rows_estimate: 0,
+                },
+            ],
+            not_undone: words(&["values taken from sequences"]),
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_summary_lists_what_the_application_would_feel() {
+        assert_eq!(
+            super::finished(&finished()),
+            "\
+✓ Dry run done here, rolled back: 1 migration, 2 statements, 1.5 s; the target is as before
+   TABLE          BLOCKS            FOR    SIZE    ROWS       LOCK
+   public.orders  reads and writes  1.4 s  1.0 GB  ~10000000  AccessExclusive  rewritten
+  not undone: values taken from sequences"
+        );
+        let nothing = DryRunFinished { tables: Vec::new(), ..finished() };
+        assert!(super::finished(&nothing).contains("\n  blocks no reads and no writes\n"));
+    }
+
+    #[test]
+    fn a_statement_names_the_strongest_lock_of_a_table() {
+        let lock = |mode: &str, blocks: &[&str]| TableLock {
+            table: "t".to_owned(),
+            mode: mode.to_owned(),
+            blocks: words(blocks),
+        };
+        let locks = vec![
+            lock("AccessExclusiveLock", &["reads", "writes"]),
+            lock("ShareLock", &["writes"]),
+            lock("AccessShareLock", &["schema changes"]),
+        ];
+        let scanned = vec![TableSize { table: "t".to_owned(), bytes: 8192, rows_estimate: 1 }];
+        assert_eq!(
+            impact(&Impact { locks, scanned, ..Impact::default() }),
+            "\n      locks t (AccessExclusive): blocks reads and writes\
+             \n      scans t (8.0 kB, about 1 row)"
+        );
+    }
+}
