@@ -1,13 +1,19 @@
-//! Carries a schema over: pg_dump reads the target, psql fills the copy.
+//! Carries a schema over: pg_dump reads the target, and what it says is made in the copy.
 
 use std::process::Command;
 
+use tokio_postgres::error::SqlState;
+
 use super::check_interrupted;
 use crate::{
-    connect::settings::Settings,
-    error::{Error, Result},
+    connect::{session::Session, settings::Settings},
+    error::{Error, PgError, Result},
     process,
     server::programs::Programs,
+    sql::{
+        kind::Kind,
+        split::{self, Statement},
+    },
 };
 
 /// Subscriptions would be those of the target, to the same publishers. Providers of security
@@ -22,9 +28,6 @@ const DUMP: [&str; 6] = [
     "--lock-wait-timeout=5000",
 ];
 
-/// Written by pg_dump 17 and newer, unknown to servers before that, and the default.
-const TRANSACTION_TIMEOUT: &str = "\nSET transaction_timeout = 0;\n";
-
 /// Whether owners and privileges are carried over, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rights {
@@ -33,32 +36,48 @@ pub(super) enum Rights {
     LeftOut,
 }
 
-/// Reads the schema behind `source`, but for the tables of the patterns `left_out`, and makes it
-/// in the copy as `filler`.
-pub(super) fn copy(
+/// The schema behind `source` as SQL, but for the tables of the patterns `left_out`.
+pub(super) fn read(
     source: &Settings,
-    filler: &Settings,
     client: &Programs,
     rights: Rights,
     left_out: &[String],
-) -> Result<()> {
+) -> Result<String> {
     let mut dump = process::command(client.path("pg_dump"));
     connect_by(&mut dump, source).args(DUMP);
     if rights == Rights::LeftOut {
         dump.args(["--no-owner", "--no-privileges"]);
     }
     dump.args(left_out.iter().map(|it| format!("--exclude-table={it}")));
-    let dumped = process::run(&mut dump).map_err(|err| refused("read", err))?;
+    let dumped = process::run(&mut dump).map_err(|err| match err {
+        Error::Program { stderr, .. } => refused("read", stderr.trim()),
+        other => other,
+    });
     check_interrupted()?;
-    let sql = String::from_utf8_lossy(&dumped.stdout).replacen(TRANSACTION_TIMEOUT, "\n", 1);
-    let mut filler = filler.clone();
-    filler.add_option("-c synchronous_commit=off");
-    let mut fill = process::command(client.path("psql"));
-    connect_by(&mut fill, &filler);
-    // Not one transaction: it would fill the lock table that the target has, too.
-    fill.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]);
-    process::run_with_input(&mut fill, sql.as_bytes()).map_err(|err| refused("made again", err))?;
+    Ok(String::from_utf8_lossy(&dumped?.stdout).into_owned())
+}
+
+/// Makes what a dump says. Not by psql, which would obey commands hidden in names; and not in one
+/// transaction, which would fill the lock table that a copy beside the target shares with it.
+pub(super) fn fill(session: &Session, dump: &str) -> Result<()> {
+    for statement in split::split("dump", dump, 1) {
+        let statement = statement?;
+        check_interrupted()?;
+        match session.run(statement.text(dump)) {
+            Ok(()) => (),
+            // A newer pg_dump sets what an older server does not know, to its default.
+            Err(err) if is_unknown_setting(&statement, &err) => (),
+            Err(err) => {
+                let said = err.as_db_error().map_or_else(|| err.to_string(), ToString::to_string);
+                return Err(refused("made again", &format!("{}: {said}", statement.tag())));
+            }
+        }
+    }
     Ok(())
+}
+
+fn is_unknown_setting(statement: &Statement, err: &PgError) -> bool {
+    matches!(statement.kind, Kind::Set { .. }) && err.code() == Some(&SqlState::UNDEFINED_OBJECT)
 }
 
 /// As libpq's environment variables; nothing secret stands in the arguments or in a file.
@@ -75,16 +94,10 @@ fn connect_by<'a>(command: &'a mut Command, settings: &Settings) -> &'a mut Comm
     command
 }
 
-fn refused(what: &str, err: Error) -> Error {
-    if let Err(interrupted) = check_interrupted() {
-        return interrupted;
-    }
-    match err {
-        Error::Program { stderr, .. } => Error::refused(
-            "no_copy",
-            format!("the target's schema cannot be {what}: {}", stderr.trim()),
-            "mend what it says, or use `--dry-run=here`; the target is as before",
-        ),
-        other => other,
-    }
+fn refused(what: &str, why: &str) -> Error {
+    Error::refused(
+        "no_copy",
+        format!("the target's schema cannot be {what}: {why}"),
+        "mend what it says, or use `--dry-run=here`; the target is as before",
+    )
 }

@@ -96,7 +96,10 @@ impl Scratch {
             .query(UNREADABLE, &[])
             .map_err(Error::database("see which tables can be copied"))?;
         let patterns: Vec<String> = unreadable.iter().map(|it| it.get("pattern")).collect();
-        dump::copy(target.settings(), filler, client, rights, &patterns)?;
+        let dump = dump::read(target.settings(), client, rights, &patterns)?;
+        let filled = Session::open(&Database::of(filler.clone()), "migrate-scratch")?;
+        filled.run("set synchronous_commit = off").map_err(Error::database("prepare the copy"))?;
+        dump::fill(&filled, &dump)?;
         let names: Vec<&str> = unreadable.iter().map(|it| it.get("name")).collect();
         if !names.is_empty() {
             self.notes.push(format!(
@@ -105,7 +108,6 @@ impl Scratch {
                 names.join(", ")
             ));
         }
-        let filled = Session::open(&Database::of(filler.clone()), "migrate-scratch")?;
         if rights == Rights::Copied {
             for sql in private::generated(&filled, CUT_WRAPPERS)? {
                 filled.run(&sql).map_err(Error::database("cut the copy off from other servers"))?;
