@@ -40,7 +40,7 @@ pub(crate) struct Args {
         default_missing_value = "copy",
         hide_possible_values = true
     )]
-    dry_run: Option<dry_run::Where>,
+    dry_run: Option<dry_run::Mode>,
 
     /// Go on in spite of a changed file or a failed state; the audit log says so
     #[arg(long)]
@@ -76,8 +76,8 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         ctx.emit(up::nothing_to_do(Direction::Down));
         return Ok(Exit::Ok);
     }
-    if let Some(where_to) = args.dry_run {
-        return try_dry(args, where_to, &place, ctx);
+    if let Some(mode) = args.dry_run {
+        return try_dry(args, mode, &place, ctx);
     }
     let (database, ledger) = (place.database.clone(), place.ledger.clone());
     let mut run = Run::begin(place, Direction::Down, args.wait, ctx)?;
@@ -108,8 +108,8 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     up::end(run, result, done, steps.len(), ctx)
 }
 
-fn try_dry(args: &Args, where_to: dry_run::Where, place: &Place, ctx: &mut Ctx) -> Result<Exit> {
-    if where_to == dry_run::Where::Here {
+fn try_dry(args: &Args, mode: dry_run::Mode, place: &Place, ctx: &mut Ctx) -> Result<Exit> {
+    if mode == dry_run::Mode::Here {
         dry_run::keep_away(place, args.wait)?;
     }
     let (steps, overrides) = steps(args, place, ctx)?;
@@ -118,7 +118,7 @@ fn try_dry(args: &Args, where_to: dry_run::Where, place: &Place, ctx: &mut Ctx) 
         return Ok(Exit::Ok);
     }
     let request = dry_run::Request {
-        place: where_to,
+        mode,
         direction: Direction::Down,
         together: false,
         limits: args.limits(ctx),

@@ -40,7 +40,7 @@ pub(crate) struct Args {
         default_missing_value = "copy",
         hide_possible_values = true
     )]
-    dry_run: Option<dry_run::Where>,
+    dry_run: Option<dry_run::Mode>,
 
     /// Make all pending migrations one transaction: all or nothing
     #[arg(long)]
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let plan = args.plan.as_deref().map(input::read_plan).transpose()?;
     let backup = args.require_backup.map(|_| input::read_backup()).transpose()?;
     let (files, place, mut runs) = Place::open_and_read(ctx)?;
-    if args.dry_run == Some(dry_run::Where::Here) {
+    if args.dry_run == Some(dry_run::Mode::Here) {
         runs = dry_run::keep_away(&place, args.wait)?.leak();
     }
     let mut choice = Choice {
@@ -114,12 +114,12 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     }
     check_together(args, &steps)?;
     // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
-    if args.dry_run != Some(dry_run::Where::Copy) {
+    if args.dry_run != Some(dry_run::Mode::Copy) {
         check_gates(&place, &steps, ctx)?;
     }
-    if let Some(where_to) = args.dry_run {
+    if let Some(mode) = args.dry_run {
         let request = dry_run::Request {
-            place: where_to,
+            mode,
             direction: Direction::Up,
             together: args.single_transaction,
             limits: args.limits(ctx),

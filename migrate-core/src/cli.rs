@@ -284,7 +284,8 @@ fn state_left(err: &Error) -> Option<&'static str> {
         Error::Statement { left: crate::error::Left::Part, .. } => {
             Some("the statements before it are done and recorded")
         }
-        Error::Statement { left: crate::error::Left::Untouched, .. } => {
+        Error::Statement { left: crate::error::Left::Untouched, .. }
+        | Error::ConnectionLost { left: crate::error::Left::Untouched, .. } => {
             Some("this was a dry run: the target is as before")
         }
         Error::LocksBusy { .. } => Some("nothing of this migration was done"),

@@ -20,6 +20,7 @@ mod lock_stress;
 mod pipes;
 mod records;
 mod refusals;
+mod scratch;
 mod session_state;
 mod shop;
 mod sql;

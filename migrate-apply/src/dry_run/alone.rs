@@ -17,14 +17,14 @@ use migrate_core::{
 
 use super::{
     observe::{self, Seen},
-    work::Where,
+    work::Ground,
 };
 
 const NAMES: &str = include_str!("../../sql/dry_run_lockable.sql");
 
 /// Why a statement must not be run in a copy.
-pub(super) fn not_in_a_copy(alone: &Alone, place: Where) -> Option<&'static str> {
-    let shared = place == Where::SharedCopy;
+pub(super) fn not_in_a_copy(alone: &Alone, place: Ground) -> Option<&'static str> {
+    let shared = place == Ground::SharedCopy;
     match alone {
         Alone::CreateSubscription { .. } | Alone::RefreshSubscription { .. } => {
             Some("a copy must not subscribe at the target's publisher")

@@ -10,7 +10,7 @@ use migrate_core::{
 use super::{
     Request, failure, measured, observe,
     observe::Observer,
-    work::{End, Where, Work},
+    work::{End, Ground, Work},
 };
 use crate::{run::Place, send::Stop, step::Step};
 
@@ -34,7 +34,7 @@ pub(super) fn run(
     let mut work = Work {
         session: &session,
         watcher: Some(&watcher),
-        place: if scratch.shares_server() { Where::SharedCopy } else { Where::PrivateCopy },
+        place: if scratch.shares_server() { Ground::SharedCopy } else { Ground::PrivateCopy },
         together: request.together,
         observer: Observer::new(sizes),
         application,

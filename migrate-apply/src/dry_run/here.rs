@@ -15,7 +15,7 @@ use migrate_core::{
 use super::{
     Request, failure, measured, observe,
     observe::Observer,
-    work::{End, Where, Work, interrupted},
+    work::{End, Ground, Work, interrupted},
 };
 use crate::{
     run::{self, Place},
@@ -55,7 +55,7 @@ pub(super) fn run(
         let mut work = Work {
             session,
             watcher: None,
-            place: Where::Target,
+            place: Ground::Target,
             together: request.together,
             observer: Observer::new(sizes.clone()),
             application: application.clone(),

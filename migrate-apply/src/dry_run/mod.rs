@@ -4,6 +4,7 @@ mod alone;
 mod copy;
 mod here;
 mod observe;
+mod outside;
 mod work;
 
 use std::time::{Duration, Instant};
@@ -13,7 +14,10 @@ use migrate_core::{
     error::{Error, Left, Result},
     exit::Exit,
     interrupt,
-    ledger::{history, lease::LockName},
+    ledger::{
+        history,
+        lease::{self, Lease, LockName},
+    },
     record::{ApplyStarted, Direction, DryRunFinished, DryRunPlace, Record, RunStatus},
 };
 
@@ -22,7 +26,7 @@ use crate::{run::Place, send::Stop, step::Step, transaction::Limits};
 
 /// Where `--dry-run` runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Where {
+pub(crate) enum Mode {
     /// On a throwaway copy without rows; the target is only read
     Copy,
     /// On the target, in one transaction that is rolled back
@@ -31,7 +35,7 @@ pub(crate) enum Where {
 
 /// What is to be tried.
 pub(crate) struct Request {
-    pub(crate) place: Where,
+    pub(crate) mode: Mode,
     pub(crate) direction: Direction,
     /// All in one transaction.
     pub(crate) together: bool,
@@ -43,7 +47,6 @@ pub(crate) struct Request {
 /// For a dry run on the target: keeps other runs away, and reads the history as it stands then.
 /// Nothing is written: there is no lease, only the lock that ends with the session.
 pub(crate) fn keep_away(place: &Place, wait: Duration) -> Result<Vec<history::Run>> {
-    use migrate_core::ledger::lease::{self, Lease};
     let (session, ledger, name) = (&place.session, &place.ledger, LockName::default());
     let handed = match lease::handed_token()? {
         Some(token) => Lease::inherit(session, ledger, &name, token, wait)?,
@@ -56,14 +59,14 @@ pub(crate) fn keep_away(place: &Place, wait: Duration) -> Result<Vec<history::Ru
 }
 
 pub(crate) fn run(request: &Request, steps: &[Step], place: &Place, ctx: &mut Ctx) -> Result<Exit> {
-    if request.place == Where::Here {
+    if request.mode == Mode::Here {
         check_here(steps)?;
     }
     ctx.emit(Record::ApplyStarted(started(request, steps, place, ctx)));
     let start = Instant::now();
     let mut finished = DryRunFinished {
         run_id: place.run_id.clone(),
-        place: request.place.record(),
+        place: request.mode.record(),
         direction: request.direction,
         status: RunStatus::Done,
         migrations: 0,
@@ -74,9 +77,9 @@ pub(crate) fn run(request: &Request, steps: &[Step], place: &Place, ctx: &mut Ct
         not_undone: Vec::new(),
         notes: Vec::new(),
     };
-    let result = match request.place {
-        Where::Copy => copy::run(request, steps, place, &mut finished, ctx),
-        Where::Here => here::run(request, steps, place, &mut finished, ctx),
+    let result = match request.mode {
+        Mode::Copy => copy::run(request, steps, place, &mut finished, ctx),
+        Mode::Here => here::run(request, steps, place, &mut finished, ctx),
     };
     interrupt::cancels(None);
     interrupt::leaves(None);
@@ -90,11 +93,11 @@ pub(crate) fn run(request: &Request, steps: &[Step], place: &Place, ctx: &mut Ct
     result.map(|()| Exit::Ok)
 }
 
-impl Where {
+impl Mode {
     fn record(self) -> DryRunPlace {
         match self {
-            Where::Copy => DryRunPlace::Copy,
-            Where::Here => DryRunPlace::Here,
+            Mode::Copy => DryRunPlace::Copy,
+            Mode::Here => DryRunPlace::Here,
         }
     }
 }
@@ -111,7 +114,7 @@ fn started(request: &Request, steps: &[Step], place: &Place, ctx: &Ctx) -> Apply
         token: None,
         plan_hash: request.plan_hash.clone(),
         overrides: request.overrides.clone(),
-        dry_run: Some(request.place.record()),
+        dry_run: Some(request.mode.record()),
     }
 }
 

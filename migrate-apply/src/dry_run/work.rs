@@ -2,26 +2,19 @@
 
 use std::{
     cell::Cell,
-    collections::HashSet,
     time::{Duration, Instant},
 };
 
 use migrate_core::{
     connect::session::Session,
     ctx::Ctx,
-    error::{Error, PgError, Result, StatementError},
+    error::{Error, PgError, Result},
     interrupt,
     record::{Impact, Record, StatementDone},
-    sql::{
-        kind::{Control, Kind},
-        split::{self, Statement},
-    },
+    sql::split::Statement,
 };
 
-use super::{
-    alone,
-    observe::{self, Observer, Seen, Telling},
-};
+use super::observe::{self, Observer, Seen, Telling};
 use crate::{
     failure,
     progress::Progress,
@@ -43,7 +36,7 @@ pub(super) enum End {
 
 /// Where the work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Where {
+pub(super) enum Ground {
     /// Nothing that is done reaches the target's server.
     PrivateCopy,
     /// What all databases of the server share must not be changed.
@@ -55,7 +48,7 @@ pub(super) struct Work<'a> {
     pub(super) session: &'a Session,
     /// Watches while a statement runs that leaves no locks behind; none on the target.
     pub(super) watcher: Option<&'a Session>,
-    pub(super) place: Where,
+    pub(super) place: Ground,
     /// All migrations are one transaction in a real run, too: locks are held until its end.
     pub(super) together: bool,
     pub(super) observer: Observer,
@@ -124,140 +117,12 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Runs a step outside a transaction, but for the statements in `done`, which an earlier run
-    /// has journalled.
-    pub(super) fn outside(
-        &mut self,
-        step: &Step,
-        done: &HashSet<i32>,
-        ctx: &mut Ctx,
-    ) -> Result<(), Stop> {
-        let script = &step.script;
-        let resumed_at = (1..).find(|it| !done.contains(it)).filter(|_| !done.is_empty());
-        let resumed_at = resumed_at.map(|it| u64::from(it.unsigned_abs()));
-        ctx.emit(Record::MigrationStarted(transaction::started(step, resumed_at)));
-        self.query(CLEANUP)?;
-        self.query(&self.view())?;
-        let start = Instant::now();
-        let mut block = None;
-        for (index, statement) in
-            split::split(&script.file, &script.text, script.first_line).enumerate()
-        {
-            let statement = statement?;
-            let number = index as u64 + 1;
-            let at = At { step, statement: &statement, number, start };
-            if done.contains(&(number as i32)) && !matches!(statement.kind, Kind::Set { .. }) {
-                continue;
-            }
-            if let Kind::TransactionControl(control) = statement.kind {
-                block = self.control(control, block, at, ctx)?;
-                continue;
-            }
-            let (rows, ms, impact) = match &statement.kind {
-                _ if block.is_some() => self.observed(at, ctx)?,
-                Kind::Alone(alone) => match alone::not_in_a_copy(alone, self.place) {
-                    Some(why) => (0, 0.0, Some(alone::skipped(why))),
-                    None => self.alone(at, ctx)?,
-                },
-                _ => self.in_transaction(at, ctx)?,
-            };
-            self.said(at, rows, ms, impact, ctx);
-        }
-        if block.is_some() {
-            return Err(Stop::Refused(Box::new(StatementError {
-                message: "the script ends inside a transaction that it began".to_owned(),
-                ..StatementError::default()
-            })));
-        }
-        self.migrations += 1;
-        Ok(())
-    }
-
-    /// The script's own `BEGIN … COMMIT`; `block` is what databases shared when it began.
-    fn control(
-        &mut self,
-        control: Control,
-        block: Option<Option<String>>,
-        at: At<'_>,
-        ctx: &mut Ctx,
-    ) -> Result<Option<Option<String>>, Stop> {
-        match (control, block) {
-            (Control::Begin { .. }, None) => {
-                self.look()?;
-                self.send(at, ctx)?;
-                self.statements += 1;
-                Ok(Some(self.shared()?))
-            }
-            (Control::Commit | Control::Rollback, Some(shared)) => {
-                self.check_shared(&shared)?;
-                self.send(at, ctx)?;
-                self.statements += 1;
-                self.observer.end_transaction();
-                Ok(None)
-            }
-            _ => Err(Stop::Other(Error::Sql {
-                at: at.statement.location(&at.step.script.file),
-                message: format!("{} has no meaning here", at.statement.tag()),
-                hint: Some("a script without a transaction may hold `BEGIN; … COMMIT;`".to_owned()),
-            })),
-        }
-    }
-
-    fn in_transaction(
+    /// Runs a statement inside a transaction.
+    pub(super) fn observed(
         &mut self,
         at: At<'_>,
         ctx: &mut Ctx,
     ) -> Result<(u64, f64, Option<Impact>), Stop> {
-        self.look()?;
-        self.query("begin")?;
-        let shared = self.shared()?;
-        match self.observed(at, ctx) {
-            Ok(observed) => {
-                self.check_shared(&shared)?;
-                self.at_commit("commit")?;
-                self.observer.end_transaction();
-                Ok(observed)
-            }
-            // A procedure that commits by itself: as `up` does, once more without a transaction.
-            Err(Stop::Refused(error))
-                if error.sqlstate.as_deref() == Some("2D000")
-                    && ["CALL", "DO"].contains(&at.statement.tag()) =>
-            {
-                self.query("rollback")?;
-                if self.place == Where::SharedCopy {
-                    return Err(
-                        changes_server("more than can be seen: it commits by itself").into()
-                    );
-                }
-                self.alone(at, ctx)
-            }
-            Err(stop) => Err(stop),
-        }
-    }
-
-    fn alone(&mut self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Option<Impact>), Stop> {
-        self.look()?;
-        let began = Instant::now();
-        let pid = self.session.facts().backend_pid;
-        let (seen, sent) = match self.watcher {
-            Some(watcher) => alone::watch(watcher, pid, || self.send(at, ctx)),
-            None => (Vec::new(), self.send(at, ctx)),
-        };
-        let (rows, ms) = sent?;
-        if at.statement.tag() == "DISCARD ALL" {
-            self.query(&self.view())?;
-        }
-        let mut impact = self.observer.statement(&seen, began, Telling::LocksAndFiles);
-        self.observer
-            .new_files(self.session, &mut impact)
-            .map_err(|error| self.lost_or("look at the tables", error))?;
-        self.observer.end_transaction();
-        impact.outside_transaction = true;
-        Ok((rows, ms, Some(impact)))
-    }
-
-    /// Runs a statement inside a transaction.
-    fn observed(&mut self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Option<Impact>), Stop> {
         let (rows, ms, seen) = self.send_and_look(at, ctx)?;
         let impact = self.impact(at, &seen, ms)?;
         Ok((rows, ms, Some(impact)))
@@ -270,7 +135,7 @@ impl Work<'_> {
 
     /// What the statement that took `ms` did, by the locks that stand after it.
     fn impact(&mut self, at: At<'_>, seen: &[Seen], ms: f64) -> Result<Impact, Stop> {
-        if self.place == Where::SharedCopy
+        if self.place == Ground::SharedCopy
             && let Some(catalog) = observe::shared_change(seen)
         {
             return Err(changes_server(&format!("`{catalog}`")).into());
@@ -285,7 +150,7 @@ impl Work<'_> {
             .map_err(|error| self.lost_or("look at the locks", error))
     }
 
-    fn send(&self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64), Stop> {
+    pub(super) fn send(&self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64), Stop> {
         if let Some(err) = interrupted() {
             return Err(err.into());
         }
@@ -315,7 +180,14 @@ impl Work<'_> {
         }
     }
 
-    fn said(&mut self, at: At<'_>, rows: u64, ms: f64, impact: Option<Impact>, ctx: &mut Ctx) {
+    pub(super) fn said(
+        &mut self,
+        at: At<'_>,
+        rows: u64,
+        ms: f64,
+        impact: Option<Impact>,
+        ctx: &mut Ctx,
+    ) {
         self.statements += 1;
         self.rows += rows;
         ctx.emit(Record::StatementDone(StatementDone {
@@ -329,12 +201,12 @@ impl Work<'_> {
         }));
     }
 
-    fn view(&self) -> String {
+    pub(super) fn view(&self) -> String {
         run::script_view(self.session.facts(), &self.application, Some(self.lock_timeout))
     }
 
     /// What the migration has put off until COMMIT fails here.
-    fn at_commit(&self, sql: &str) -> Result<(), Stop> {
+    pub(super) fn at_commit(&self, sql: &str) -> Result<(), Stop> {
         self.session.run(sql).map_err(|error| {
             if send::is_lost(self.session, &error) {
                 return Stop::Lost(error);
@@ -345,13 +217,13 @@ impl Work<'_> {
         })
     }
 
-    fn query(&self, sql: &str) -> Result<(), Stop> {
+    pub(super) fn query(&self, sql: &str) -> Result<(), Stop> {
         self.session.run(sql).map_err(|error| self.lost_or("prepare the dry run", error))
     }
 
     /// Only where a change would reach others.
-    fn shared(&self) -> Result<Option<String>, Stop> {
-        if self.place != Where::SharedCopy {
+    pub(super) fn shared(&self) -> Result<Option<String>, Stop> {
+        if self.place != Ground::SharedCopy {
             return Ok(None);
         }
         let row = self
@@ -361,19 +233,19 @@ impl Work<'_> {
         Ok(row[0].get("state"))
     }
 
-    fn check_shared(&self, before: &Option<String>) -> Result<(), Stop> {
+    pub(super) fn check_shared(&self, before: &Option<String>) -> Result<(), Stop> {
         match self.shared()? == *before {
             true => Ok(()),
             false => Err(changes_server("a database or tablespace").into()),
         }
     }
 
-    fn look(&mut self) -> Result<(), Stop> {
+    pub(super) fn look(&mut self) -> Result<(), Stop> {
         let looked = self.observer.look(self.session);
         looked.map_err(|error| self.lost_or("look at the tables", error))
     }
 
-    fn lost_or(&self, doing: &'static str, source: PgError) -> Stop {
+    pub(super) fn lost_or(&self, doing: &'static str, source: PgError) -> Stop {
         match send::is_lost(self.session, &source) {
             true => Stop::Lost(source),
             false => Stop::Other(Error::Database { doing, source }),
@@ -381,11 +253,11 @@ impl Work<'_> {
     }
 }
 
-fn telling(tag: &str, place: Where) -> Telling {
+fn telling(tag: &str, place: Ground) -> Telling {
     let rows_decide = ["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES"];
     if tag.starts_with("TRUNCATE") {
         Telling::Locks
-    } else if place != Where::Target && rows_decide.contains(&tag) {
+    } else if place != Ground::Target && rows_decide.contains(&tag) {
         Telling::LocksAndFiles
     } else {
         Telling::All
@@ -412,7 +284,7 @@ fn ended(step: &Step) -> Error {
     )
 }
 
-fn changes_server(what: &str) -> Error {
+pub(super) fn changes_server(what: &str) -> Error {
     Error::refused(
         "changes_server",
         format!(
