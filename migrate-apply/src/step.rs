@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use migrate_core::{
     error::{Error, Location, Result},
-    ledger::history::Run as HistoryRun,
+    ledger::history::{NewRun, Run as HistoryRun, Status},
     migration::{Migration, risk::Risk, script::Script, version::Version},
     plan::Pending,
-    record::Direction,
+    record::{Direction, MigrationApplied, MigrationStarted},
     sql::{check::Summary, kind::Kind},
 };
+
+use crate::{run::Run, send::Totals};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Step {
@@ -86,6 +88,62 @@ impl Step {
 
     pub(crate) fn estimate_ms(&self) -> Option<u64> {
         self.estimate.map(|it| it.as_millis() as u64)
+    }
+
+    pub(crate) fn started(&self, resumed_at: Option<u64>) -> MigrationStarted {
+        MigrationStarted {
+            version: self.version.clone(),
+            name: self.name.clone(),
+            direction: self.direction,
+            transaction: self.script.transaction,
+            statements: self.summary.statements,
+            estimate_ms: self.estimate_ms(),
+            resumed_at,
+        }
+    }
+
+    pub(crate) fn applied(
+        &self,
+        totals: Totals,
+        execution_ms: i64,
+        retries: u32,
+    ) -> MigrationApplied {
+        MigrationApplied {
+            version: self.version.clone(),
+            name: self.name.clone(),
+            direction: self.direction,
+            checksum: self.checksum.clone(),
+            down_checksum: self.way_back.as_ref().map(|(_, checksum)| checksum.clone()),
+            statements: totals.statements,
+            rows: totals.rows,
+            execution_ms: execution_ms.unsigned_abs(),
+            estimate_ms: self.estimate_ms(),
+            retries,
+            transaction: self.script.transaction,
+            commit: None,
+            warning: self.warning(),
+        }
+    }
+
+    /// Its history row in `run`.
+    pub(crate) fn new_run<'a>(
+        &'a self,
+        run: &'a Run,
+        status: Status,
+        error: Option<&'a str>,
+    ) -> NewRun<'a> {
+        NewRun {
+            version: &self.version,
+            name: &self.name,
+            direction: self.direction,
+            checksum: &self.checksum,
+            status,
+            execution_ms: None,
+            estimate_ms: self.estimate_ms().map(|it| it as i64),
+            risk: Some(self.risk),
+            run_id: &run.run_id,
+            error,
+        }
     }
 }
 

@@ -17,11 +17,7 @@ use super::{
     observe::Telling,
     work::{At, Ground, Work, changes_server},
 };
-use crate::{
-    send::Stop,
-    step::Step,
-    transaction::{self, CLEANUP},
-};
+use crate::{send::Stop, step::Step, transaction::CLEANUP};
 
 impl Work<'_> {
     /// Runs a step outside a transaction, but for the statements in `done`, which an earlier run
@@ -35,7 +31,7 @@ impl Work<'_> {
         let script = &step.script;
         let resumed_at = (1..).find(|it| !done.contains(it)).filter(|_| !done.is_empty());
         let resumed_at = resumed_at.map(|it| u64::from(it.unsigned_abs()));
-        ctx.emit(Record::MigrationStarted(transaction::started(step, resumed_at)));
+        ctx.emit(Record::MigrationStarted(step.started(resumed_at)));
         self.query(CLEANUP)?;
         self.query(&self.view())?;
         let start = Instant::now();

@@ -21,7 +21,7 @@ use crate::{
     run,
     send::{self, Stop},
     step::Step,
-    transaction::{self, CLEANUP},
+    transaction::CLEANUP,
 };
 
 const SHARED: &str = include_str!("../../sql/dry_run_shared.sql");
@@ -85,7 +85,7 @@ impl Work<'_> {
         let first = *at;
         for (index, step) in steps.iter().enumerate() {
             *at = first + index;
-            ctx.emit(Record::MigrationStarted(transaction::started(step, None)));
+            ctx.emit(Record::MigrationStarted(step.started(None)));
             let start = Instant::now();
             self.look()?;
             self.query(&self.view())?;

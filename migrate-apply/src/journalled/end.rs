@@ -1,0 +1,128 @@
+//! How a step outside a transaction ends: applied, or part way with what lies about.
+
+use migrate_core::{
+    ctx::Ctx,
+    error::{Error, Left, Result, StatementError},
+    fault::{self, Point},
+    ledger::{audit, history, history::Status},
+    record::{Direction, FailedState, MigrationFailed, Record},
+};
+
+use super::Work;
+use crate::{progress, send::Stop};
+
+impl Work<'_> {
+    /// All statements are done: says so in the history and the audit log.
+    pub(super) fn finish(&mut self, ctx: &mut Ctx) -> Result<(), Stop> {
+        if !self.block.is_empty() {
+            self.roll_back();
+            return Err(Stop::Refused(Box::new(StatementError {
+                message: "the script ends inside a transaction that it began".to_owned(),
+                ..StatementError::default()
+            })));
+        }
+        fault::hit(Point::BeforeFinish);
+        let execution_ms = self.start.elapsed().as_millis() as i64;
+        let applied = self.step.applied(self.totals, execution_ms, 0);
+        let line = ctx.line(match self.step.direction {
+            Direction::Up => Record::MigrationApplied(applied),
+            Direction::Down => Record::MigrationRolledBack(applied),
+        });
+        self.query(&format!(
+            "close all; unlisten *; discard temp; discard sequences; {}",
+            self.run.ledger_view()
+        ))?;
+        let version = self.step.version.to_string();
+        self.run.session.transaction(|session| {
+            let ledger = &self.run.ledger;
+            self.run.lease.fence(session, ledger)?;
+            if self.step.direction == Direction::Down {
+                history::roll_back(session, ledger, &self.step.version)?;
+            }
+            history::finish(session, ledger, self.history_id, Status::Applied, execution_ms, None)?;
+            audit::append(session, ledger, &line, Some(&version), Some(&self.run.run_id))
+        })?;
+        fault::hit(Point::AfterCommit);
+        progress::done(&line.record);
+        ctx.emit_line(line);
+        Ok(())
+    }
+
+    /// Records how far it came and what lies about.
+    pub(super) fn give_up(&mut self, stop: Stop, ctx: &mut Ctx) -> Error {
+        self.roll_back();
+        let (version, name) = (self.step.version.clone(), self.step.name.clone());
+        let state = self.state();
+        let done = self.totals.statements;
+        let left = if done == 0 && self.leftovers.is_empty() { Left::Nothing } else { Left::Part };
+        let err = match (self.run.stopped(|| state), stop) {
+            (Some(err), _) => err,
+            (None, Stop::Other(err)) => err,
+            (None, Stop::Lost(source)) => {
+                Error::ConnectionLost { version, name, left: Left::Part, source }
+            }
+            (None, Stop::Refused(error)) => Error::Statement { version, name, error, left },
+        };
+        if !matches!(err, Error::LeaseLost { .. })
+            && let Err(second) = self.record_failure(&err, left, ctx)
+        {
+            log::error!("the failure could not be recorded: {second}");
+        }
+        err
+    }
+
+    fn record_failure(&mut self, err: &Error, left: Left, ctx: &mut Ctx) -> Result<()> {
+        if self.run.session.is_closed() {
+            self.run.reconnect()?;
+        }
+        let error = match err {
+            Error::Statement { error, .. } => Some(error),
+            _ => None,
+        };
+        let at = error.and_then(|it| it.at.as_ref());
+        let message = error.map_or_else(|| err.to_string(), |it| it.message.clone());
+        let execution_ms = self.start.elapsed().as_millis();
+        let line = ctx.line(Record::MigrationFailed(MigrationFailed {
+            version: self.step.version.clone(),
+            name: self.step.name.clone(),
+            direction: self.step.direction,
+            state: if left == Left::Nothing {
+                FailedState::RolledBack
+            } else {
+                FailedState::Partial
+            },
+            message: message.clone(),
+            sqlstate: error.and_then(|it| it.sqlstate.clone()),
+            file: at.map(|it| it.file.clone()),
+            line: at.map(|it| it.line),
+            column: at.map(|it| it.column),
+            statement: Some(self.current),
+            statements_done: self.totals.statements,
+            execution_ms: execution_ms as u64,
+            leftovers: self.leftovers.clone(),
+        }));
+        let version = self.step.version.to_string();
+        self.run.session.transaction(|session| {
+            let ledger = &self.run.ledger;
+            self.run.lease.fence(session, ledger)?;
+            history::finish(
+                session,
+                ledger,
+                self.history_id,
+                Status::Failed,
+                execution_ms as i64,
+                Some(&message),
+            )?;
+            audit::append(session, ledger, &line, Some(&version), Some(&self.run.run_id))
+        })?;
+        ctx.emit_line(line);
+        Ok(())
+    }
+
+    pub(super) fn state(&self) -> String {
+        format!(
+            "{} of {} statements of migration {} are done and recorded; `migrate-apply up` goes on with it",
+            self.totals.statements, self.step.summary.statements, self.step.version
+        )
+    }
+}

@@ -1,0 +1,127 @@
+//! Statements that share a transaction with their journal row: each is done exactly once.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use migrate_core::{
+    ctx::Ctx,
+    error::Error,
+    fault::{self, Point},
+    ledger::progress as journal,
+    sql::kind::Control,
+};
+
+use super::{At, Done, Work};
+use crate::{send::Stop, transaction};
+
+impl Work<'_> {
+    /// Exactly once: the statement and its journal row are one transaction.
+    pub(super) fn in_transaction(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
+        let start = Instant::now();
+        loop {
+            let stop = match self.try_in_transaction(at, ctx) {
+                Ok(()) => return Ok(()),
+                Err(stop) => stop,
+            };
+            self.roll_back();
+            match stop {
+                // A procedure that commits cannot run in a transaction: what became of it is then
+                // for its own code to know.
+                Stop::Refused(error)
+                    if error.sqlstate.as_deref() == Some("2D000")
+                        && ["CALL", "DO"].contains(&at.statement.tag()) =>
+                {
+                    return self.commits_itself(at, ctx);
+                }
+                Stop::Refused(error)
+                    if transaction::is_passing(&error)
+                        && start.elapsed() < self.limits.retry_budget
+                        && self.run.stopped(String::new).is_none() =>
+                {
+                    log::warn!("{}: {}; trying again", error, self.step.version);
+                    thread::sleep(Duration::from_millis(fastrand::u64(50..=500)));
+                }
+                stop => return Err(stop),
+            }
+        }
+    }
+
+    fn try_in_transaction(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
+        self.query("begin")?;
+        self.run.lease.fence(&self.run.session, &self.run.ledger)?;
+        self.script_view(Some(self.limits.lock_timeout))?;
+        let (rows, ms) = self.run_one(at, ctx)?;
+        self.ledger_view()?;
+        self.journal_done(at, rows)?;
+        fault::hit(Point::BeforeCommit);
+        self.run.session.run("commit").map_err(|error| self.at_commit(error))?;
+        self.said(at, rows, ms, ctx);
+        Ok(())
+    }
+
+    /// The script's own `BEGIN … COMMIT`: a transaction as psql would run it, with the journal in it.
+    pub(super) fn control(
+        &mut self,
+        control: Control,
+        at: &At<'_>,
+        ctx: &mut Ctx,
+    ) -> Result<(), Stop> {
+        match control {
+            Control::Begin { .. } if self.block.is_empty() => {
+                self.script_view(Some(self.limits.lock_timeout))?;
+                self.run_one(at, ctx)?;
+                let fence = self.run.lease.fence_sql(&self.run.ledger);
+                self.query(&format!("set local search_path = pg_catalog, pg_temp; {fence}"))?;
+                self.script_view(Some(self.limits.lock_timeout))?;
+                self.block.push(at.done());
+                Ok(())
+            }
+            Control::Commit if !self.block.is_empty() => {
+                self.block.push(at.done());
+                self.ledger_view()?;
+                for done in std::mem::take(&mut self.block) {
+                    let place = done.place(self.history_id);
+                    journal::done(&self.run.session, &self.run.ledger, place, 0)?;
+                    self.totals.statements += 1;
+                }
+                fault::hit(Point::BeforeCommit);
+                self.run.session.run("commit").map_err(|error| self.at_commit(error))?;
+                Ok(())
+            }
+            Control::Rollback if !self.block.is_empty() => {
+                self.roll_back();
+                self.block.push(at.done());
+                let block = std::mem::take(&mut self.block);
+                self.journal_block(&block)
+            }
+            _ => Err(Stop::Other(Error::Sql {
+                at: self.location(at.statement),
+                message: format!("{} has no meaning here", at.statement.tag()),
+                hint: Some("a script without a transaction may hold `BEGIN; … COMMIT;`".to_owned()),
+            })),
+        }
+    }
+
+    fn journal_block(&mut self, block: &[Done]) -> Result<(), Stop> {
+        let (session, ledger) = (&self.run.session, &self.run.ledger);
+        session.transaction(|session| {
+            self.run.lease.fence(session, ledger)?;
+            for done in block {
+                journal::done(session, ledger, done.place(self.history_id), 0)?;
+            }
+            Ok(())
+        })?;
+        self.totals.statements += block.len() as u64;
+        Ok(())
+    }
+
+    pub(super) fn in_block(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
+        let (rows, ms) = self.run_one(at, ctx)?;
+        self.block.push(at.done());
+        self.said(at, rows, ms, ctx);
+        self.totals.statements -= 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,104 @@
+//! A transactional step that failed: nothing of it stays but the record that it was tried.
+
+use std::time::{Duration, Instant};
+
+use migrate_core::{
+    ctx::Ctx,
+    error::{Error, Left, Result},
+    ledger::{audit, history, history::Status},
+    record::{Direction, FailedState, MigrationFailed, Record},
+};
+
+use super::{Writer, is_passing};
+use crate::{run::Run, send::Stop, step::Step};
+
+impl Writer {
+    /// Nothing of `step` stays: says so to the history, the audit log and the caller.
+    pub(super) fn give_up(
+        &self,
+        run: &mut Run,
+        step: &Step,
+        stop: Stop,
+        start: Instant,
+        ctx: &mut Ctx,
+    ) -> Error {
+        let (version, name) = (step.version.clone(), step.name.clone());
+        let err = match (run.stopped(|| nothing_of(step)), stop) {
+            (Some(err), _) => err,
+            (None, Stop::Other(err)) => err,
+            (None, Stop::Lost(source)) => {
+                Error::ConnectionLost { version, name, left: Left::Nothing, source }
+            }
+            (None, Stop::Refused(error)) if is_passing(&error) => {
+                let budget = humantime::format_duration(self.limits.retry_budget).to_string();
+                Error::LocksBusy { version, name, error, budget }
+            }
+            (None, Stop::Refused(error)) => {
+                Error::Statement { version, name, error, left: Left::Nothing }
+            }
+        };
+        if !matches!(err, Error::LeaseLost { .. } | Error::CommitUnknown { .. }) {
+            let failed = failed(step, &err, start.elapsed());
+            if let Err(second) = record_failure(run, step, failed, &err, ctx) {
+                log::error!("the failure could not be recorded: {second}");
+            }
+        }
+        err
+    }
+}
+
+pub(super) fn nothing_of(step: &Step) -> String {
+    format!("nothing of migration {} was done; what was applied before it stays", step.version)
+}
+
+fn failed(step: &Step, err: &Error, elapsed: Duration) -> MigrationFailed {
+    let error = match err {
+        Error::Statement { error, .. } | Error::LocksBusy { error, .. } => Some(error),
+        _ => None,
+    };
+    let at = error.and_then(|it| it.at.as_ref());
+    MigrationFailed {
+        version: step.version.clone(),
+        name: step.name.clone(),
+        direction: step.direction,
+        state: FailedState::RolledBack,
+        message: error.map_or_else(|| err.to_string(), |it| it.message.clone()),
+        sqlstate: error.and_then(|it| it.sqlstate.clone()),
+        file: at.map(|it| it.file.clone()),
+        line: at.map(|it| it.line),
+        column: at.map(|it| it.column),
+        statement: error.and_then(|it| it.statement),
+        statements_done: 0,
+        execution_ms: elapsed.as_millis() as u64,
+        leftovers: Vec::new(),
+    }
+}
+
+/// Records a failure in a transaction of its own: a rollback must not erase the attempt.
+fn record_failure(
+    run: &mut Run,
+    step: &Step,
+    failed: MigrationFailed,
+    err: &Error,
+    ctx: &mut Ctx,
+) -> Result<()> {
+    if run.session.is_closed() {
+        run.reconnect()?;
+    }
+    let message = failed.message.clone();
+    let line = ctx.line(Record::MigrationFailed(failed));
+    let version = step.version.to_string();
+    run.session.transaction(|session| {
+        run.lease.fence(session, &run.ledger)?;
+        if matches!(err, Error::Statement { .. }) && step.direction == Direction::Up {
+            history::insert(
+                session,
+                &run.ledger,
+                &step.new_run(run, Status::Failed, Some(&message)),
+            )?;
+        }
+        audit::append(session, &run.ledger, &line, Some(&version), Some(&run.run_id))
+    })?;
+    ctx.emit_line(line);
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! A transactional step: its statements, its history row and its audit row are one transaction.
+//!
+//! xid, fence, statements, history, audit, same xid still, COMMIT alone. Whatever dies between
+//! two of these leaves the database as it was; after COMMIT, `txid_status` knows.
+
+mod commit;
+mod failure;
+mod record;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use migrate_core::{
+    connect::flight::Flight,
+    ctx::Ctx,
+    error::{Error, PgError, Result, StatementError},
+    fault::{self, Point},
+    interrupt,
+    record::{Line, LockWaited, Record},
+};
+use tokio_postgres::Statement as Prepared;
+
+use crate::{
+    progress,
+    run::Run,
+    send::{self, Stop, Totals},
+    step::Step,
+};
+
+/// What a script may leave in a session beside settings; our own advisory lock must stay.
+pub(crate) const CLEANUP: &str = "close all; unlisten *; discard temp; discard sequences";
+/// No pause between two tries is longer.
+pub(crate) const MAX_PAUSE_MS: u64 = 500;
+/// How long locks may be waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// For one statement; then the transaction is rolled back and tried again.
+    pub(crate) lock_timeout: Duration,
+    /// For all tries together.
+    pub(crate) retry_budget: Duration,
+}
+
+/// The statements that each transaction needs, prepared once on a session.
+pub(crate) struct Writer {
+    limits: Limits,
+    prepared: Option<(i32, [Prepared; 3])>,
+    /// Of the transaction before, whose COMMIT is looked at once more.
+    last_xid: Option<i64>,
+}
+
+impl Writer {
+    pub(crate) fn new(limits: Limits) -> Writer {
+        Writer { limits, prepared: None, last_xid: None }
+    }
+
+    /// Applies `steps` in one transaction.
+    pub(crate) fn apply(&mut self, run: &mut Run, steps: &[Step], ctx: &mut Ctx) -> Result<()> {
+        let start = Instant::now();
+        let mut retries = 0;
+        loop {
+            let mut at = 0;
+            let stop = match self.attempt(run, steps, retries, &mut at, ctx) {
+                Ok(lines) => {
+                    fault::hit(Point::AfterCommit);
+                    for line in lines {
+                        progress::done(&line.record);
+                        ctx.emit_line(line);
+                    }
+                    return Ok(());
+                }
+                Err(stop) => stop,
+            };
+            let step = &steps[at];
+            if !run.session.is_closed() {
+                let _ = run.session.run(&format!("rollback; {}", run.ledger_view()));
+            }
+            match stop {
+                Stop::Refused(error)
+                    if is_passing(&error)
+                        && start.elapsed() < self.limits.retry_budget
+                        && run.stopped(String::new).is_none() =>
+                {
+                    retries += 1;
+                    self.pause(step, &error, start, ctx);
+                }
+                stop => return Err(self.give_up(run, step, stop, start, ctx)),
+            }
+        }
+    }
+
+    /// What stands after the last COMMIT, once more: an answer alone has been wrong before.
+    pub(crate) fn verify_last(&self, run: &Run) -> Result<()> {
+        let Some(xid) = self.last_xid else { return Ok(()) };
+        match commit::status_of(&run.session, xid)
+            .map_err(Error::database("verify the last commit"))?
+        {
+            Some(status) if status != "committed" => Err(commit::unverified(xid, &status)),
+            _ => Ok(()),
+        }
+    }
+
+    fn attempt(
+        &mut self,
+        run: &mut Run,
+        steps: &[Step],
+        retries: u32,
+        at: &mut usize,
+        ctx: &mut Ctx,
+    ) -> Result<Vec<Line>, Stop> {
+        self.prepare(run)?;
+        interrupt::leaves(Some("the transaction under way is rolled back by the server".into()));
+        let mut xid = None;
+        let mut lines = Vec::new();
+        for (index, step) in steps.iter().enumerate() {
+            *at = index;
+            if let Some(err) = run.stopped(|| failure::nothing_of(step)) {
+                return Err(err.into());
+            }
+            ctx.emit(Record::MigrationStarted(step.started(None)));
+            let start = Instant::now();
+            let totals = self.statements(run, step, &mut xid, ctx)?;
+            let execution = start.elapsed();
+            fault::hit(Point::BeforeRecord);
+            lines.push(self.record(run, step, totals, execution, retries, xid, ctx)?);
+        }
+        fault::hit(Point::BeforeCommit);
+        let xid = xid.unwrap_or_default();
+        let commit = self.commit(run, &steps[steps.len() - 1], xid)?;
+        self.last_xid = Some(xid);
+        if commit.is_some() {
+            for line in &mut lines {
+                if let Record::MigrationApplied(it) | Record::MigrationRolledBack(it) =
+                    &mut line.record
+                {
+                    it.commit = commit;
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    fn statements(
+        &mut self,
+        run: &Run,
+        step: &Step,
+        xid: &mut Option<i64>,
+        ctx: &mut Ctx,
+    ) -> Result<Totals, Stop> {
+        let mut flight = Flight::new(&run.session);
+        let view = run.script_view(Some(self.limits.lock_timeout));
+        let first = xid.is_none();
+        if first {
+            flight.send(CLEANUP.to_owned());
+            flight.send(format!(
+                "begin; {}; select txid_current() as xid, txid_status({}) as before; {view}",
+                run.lease.fence_sql(&run.ledger),
+                self.last_xid.map_or("null".to_owned(), |it| it.to_string()),
+            ));
+        } else {
+            flight.send(view);
+        }
+        let last_xid = self.last_xid;
+        let mut answered = |flight: &mut Flight<'_>, _: &mut Ctx| -> Result<(), Stop> {
+            let mut quiet = |_| ();
+            let lost = |error: PgError| match send::is_lost(&run.session, &error) {
+                true => Stop::Lost(error),
+                false => Stop::Other(run.lease.fenced_or(error)),
+            };
+            flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
+            if !first {
+                return Ok(());
+            }
+            let answers = flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
+            let row = answers.into_iter().filter_map(|it| it.first_row).last();
+            *xid = row.as_ref().and_then(|it| it.get("xid")?.parse().ok());
+            match (last_xid, row.as_ref().and_then(|it| it.get("before"))) {
+                (Some(before), Some(status)) if status != "committed" => {
+                    Err(commit::unverified(before, status).into())
+                }
+                _ => Ok(()),
+            }
+        };
+        let stopped = || run.stopped(|| failure::nothing_of(step));
+        send::run_script(&run.session, flight, step, &mut answered, &stopped, ctx)
+    }
+
+    fn pause(&self, step: &Step, error: &StatementError, start: Instant, ctx: &mut Ctx) {
+        let pause = Duration::from_millis(fastrand::u64(50..=MAX_PAUSE_MS));
+        log::warn!("migration {}: {}; rolled back, trying again", step.version, error.message);
+        ctx.emit(Record::LockWaited(LockWaited {
+            waiting_for: error.at.as_ref().map(ToString::to_string).unwrap_or_default(),
+            waited_ms: start.elapsed().as_millis() as u64,
+            holders: Vec::new(),
+            queue: 0,
+        }));
+        thread::sleep(pause);
+    }
+}
+
+/// Errors that another try may not meet.
+pub(crate) fn is_passing(error: &StatementError) -> bool {
+    error.sqlstate.as_deref().is_some_and(|it| ["55P03", "40P01", "40001"].contains(&it))
+}
