@@ -47,6 +47,11 @@ pub(crate) fn before(session: &Session, alone: &Alone) -> Result<Value> {
             }
             json!({ "existing": existing })
         }
+        Alone::Reindex { target, concurrently: true } => {
+            let known: Vec<String> =
+                reindex_leftovers(session, target)?.into_iter().map(|it| it.oid).collect();
+            json!({ "indexes": known })
+        }
         Alone::CreateDatabase { name } | Alone::DropDatabase { name } => {
             json!({ "existed": database(session, name)?.is_some() })
         }
@@ -68,7 +73,7 @@ pub(crate) fn inspect(session: &Session, alone: &Alone, before: &Value) -> Resul
             created_index(session, name.as_deref(), table, *unique, *if_not_exists, before)?
         }
         Alone::DropIndexConcurrently { .. } => dropped_indexes(session, before)?,
-        Alone::Reindex { target, concurrently: true } => reindexed(session, target)?,
+        Alone::Reindex { target, concurrently: true } => reindexed(session, target, before)?,
         Alone::DetachPartitionConcurrently { table, partition } => {
             detached(session, table, partition)?
         }
@@ -158,15 +163,13 @@ fn created_index(
     if_not_exists: bool,
     before: &Value,
 ) -> Result<Verdict> {
-    let known =
-        |it: &Index| before["indexes"].as_array().is_some_and(|all| all.contains(&json!(it.oid)));
     let all = indexes(session, table)?;
     let ours: Vec<&Index> = all
         .iter()
         .filter(|it| match name {
             // One of that name that was there before counts only where the statement lets it.
-            Some(name) => it.name == name && (if_not_exists || !known(it)),
-            None => !known(it),
+            Some(name) => it.name == name && (if_not_exists || !knew(before, it)),
+            None => !knew(before, it),
         })
         .collect();
     let broken: Vec<Leftover> =
@@ -200,7 +203,16 @@ fn dropped_indexes(session: &Session, before: &Value) -> Result<Verdict> {
     Ok(done_if(left == 0 && !existing.is_empty()))
 }
 
-fn reindexed(session: &Session, target: &ReindexTarget) -> Result<Verdict> {
+fn reindexed(session: &Session, target: &ReindexTarget, before: &Value) -> Result<Verdict> {
+    let broken: Vec<Leftover> = reindex_leftovers(session, target)?
+        .iter()
+        .filter(|it| !knew(before, it))
+        .map(|it| invalid(it, false))
+        .collect();
+    Ok(if broken.is_empty() { Verdict::NotDone } else { Verdict::Broken(broken) })
+}
+
+fn reindex_leftovers(session: &Session, target: &ReindexTarget) -> Result<Vec<Index>> {
     let (kind, name) = match target {
         ReindexTarget::Index(name) => ("index", regclass(name)),
         ReindexTarget::Table(name) => ("table", regclass(name)),
@@ -210,10 +222,12 @@ fn reindexed(session: &Session, target: &ReindexTarget) -> Result<Verdict> {
     let rows = session
         .query(REINDEX_LEFT, &[&kind, &name])
         .map_err(Error::database("look for left-overs of REINDEX"))?;
-    if rows.is_empty() {
-        return Ok(Verdict::NotDone);
-    }
-    Ok(Verdict::Broken(rows.iter().map(|row| invalid(&read_index(row), false)).collect()))
+    Ok(rows.iter().map(read_index).collect())
+}
+
+/// Whether the index stood there before the statement.
+fn knew(before: &Value, index: &Index) -> bool {
+    before["indexes"].as_array().is_some_and(|all| all.contains(&json!(index.oid)))
 }
 
 fn detached(session: &Session, table: &Name, partition: &Name) -> Result<Verdict> {

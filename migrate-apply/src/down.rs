@@ -145,7 +145,9 @@ fn read_steps(
         Choice { target: args.target.clone(), steps: args.steps, allow_out_of_order: false };
     let mut overrides = Vec::new();
     let mut steps = Vec::new();
-    if let Some(unclear) = runs.iter().find(|it| it.status == history::Status::Running) {
+    if let Some(unclear) =
+        runs.iter().find(|it| it.status == history::Status::Running || it.in_part)
+    {
         refuse_unless_forced(
             args,
             &mut overrides,

@@ -8,6 +8,7 @@ use std::{
 
 use migrate_core::{
     ctx::Ctx,
+    interrupt,
     migration::version::Version,
     record::{MigrationProgress, Record},
     text,
@@ -32,6 +33,10 @@ pub(crate) struct Progress {
 impl Progress {
     /// Says how long it has taken, once it has taken long.
     pub(crate) fn tick(&self, elapsed: Duration, ctx: &mut Ctx) {
+        if interrupt::received().is_some() {
+            // The first request may have come in front of this statement.
+            interrupt::cancel_running();
+        }
         if elapsed < QUIET_FOR {
             return;
         }

@@ -1,6 +1,7 @@
 //! A run: the session that works, the lease that it works under, and its first and last record.
 
 use std::{
+    cell::Cell,
     panic,
     sync::Arc,
     thread,
@@ -24,11 +25,21 @@ use migrate_core::{
         quote_literal,
     },
     migration::{Migration, dir},
-    record::{ApplyFinished, ApplyStarted, Direction, LockReleased, Record, RunStatus},
+    record::{ApplyFinished, ApplyStarted, Direction, Line, LockReleased, Record, RunStatus},
 };
 
-/// How long to look for the server after a connection was lost.
-const RECONNECT: Duration = Duration::from_secs(30);
+use crate::send;
+
+/// How long to look for the server after a connection was lost; tests of a debug build may set
+/// it with `MIGRATE_RECONNECT`.
+fn reconnect_time() -> Duration {
+    match std::env::var("MIGRATE_RECONNECT") {
+        Ok(time) if cfg!(debug_assertions) => {
+            humantime::parse_duration(&time).expect("MIGRATE_RECONNECT is a duration")
+        }
+        _ => Duration::from_secs(30),
+    }
+}
 
 /// The database and the ledger, before anything is locked.
 pub(crate) struct Place {
@@ -82,6 +93,8 @@ pub(crate) struct Run {
     pub(crate) run_id: String,
     pub(crate) direction: Direction,
     heartbeat: Option<Heartbeat>,
+    /// The server was looked for in vain: not to be looked for again.
+    pub(crate) unreachable: Cell<bool>,
     application: String,
     start: Instant,
 }
@@ -101,9 +114,12 @@ impl Run {
             Some(token) => Lease::inherit(&session, &ledger, &name, token, wait)?,
             None => None,
         };
+        let mut beating = None;
         let lease = match handed {
             Some(lease) => lease,
             None => {
+                // Before the first change: where connections run out, nothing was touched.
+                beating = Some(Session::open(&database, &format!("migrate-apply/{run_id}"))?);
                 let terms = Terms {
                     name,
                     ttl: lease::session_ttl(),
@@ -118,10 +134,14 @@ impl Run {
         };
         fault::hit(Point::LeaseTaken);
         let application = format!("migrate-apply/{run_id}/{}", lease.token);
-        let heartbeat = if lease.inherited {
-            None
-        } else {
-            Some(Heartbeat::start(&database, &application, &ledger, &lease)?)
+        let heartbeat = match beating {
+            Some(session) => {
+                session
+                    .run(&format!("set application_name = {}", quote_literal(&application)))
+                    .map_err(Error::database("name the heartbeat's session"))?;
+                Some(Heartbeat::start_on(session, &database, &application, &ledger, &lease)?)
+            }
+            None => None,
         };
         interrupt::cancels(Some(session.cancel()));
         Ok(Run {
@@ -132,6 +152,7 @@ impl Run {
             run_id,
             direction,
             heartbeat,
+            unreachable: Cell::new(false),
             application,
             start,
         })
@@ -158,9 +179,11 @@ impl Run {
         ctx: &mut Ctx,
     ) -> Result<()> {
         fault::hit(Point::BeforeEnd);
-        if self.session.is_closed() {
-            self.reconnect()?;
-        }
+        // The heartbeat must not find the row gone and call the lease lost, nor a signal cancel this.
+        self.heartbeat = None;
+        interrupt::cancels(None);
+        self.reconnect_if_lost()?;
+        interrupt::cancels(None);
         let head = audit::head(&self.session, &self.ledger)?;
         let line = ctx.line(Record::ApplyFinished(ApplyFinished {
             run_id: Some(self.run_id.clone()),
@@ -171,16 +194,27 @@ impl Run {
             ms: self.start.elapsed().as_millis() as u64,
             audit_head: head,
         }));
-        // The heartbeat must not find the row gone and call the lease lost.
-        self.heartbeat = None;
-        self.session.transaction(|session| {
-            self.lease.fence(session, &self.ledger)?;
-            audit::append(session, &self.ledger, &line, None, Some(&self.run_id))?;
-            self.lease.delete(session, &self.ledger)
-        })?;
-        interrupt::cancels(None);
+        match self.write_end(&line) {
+            Err(Error::Database { source, .. }) if send::is_lost(&self.session, &source) => {
+                let session = self.connect_again()?;
+                let open = audit::open_run(&session, &self.ledger)?;
+                if open.is_some_and(|it| it.run_id == self.run_id) {
+                    self.adopt(session)?;
+                    self.write_end(&line)?;
+                }
+            }
+            written => written?,
+        }
         ctx.emit_line(line);
         Ok(())
+    }
+
+    fn write_end(&self, line: &Line) -> Result<()> {
+        self.session.transaction(|session| {
+            self.lease.fence(session, &self.ledger)?;
+            audit::append(session, &self.ledger, line, None, Some(&self.run_id))?;
+            self.lease.delete(session, &self.ledger)
+        })
     }
 
     /// Gives the lease back, after work that recorded itself.
@@ -209,10 +243,18 @@ impl Run {
         self.adopt(session)
     }
 
+    /// The same, where the connection is found to be gone; ends any transaction under way.
+    pub(crate) fn reconnect_if_lost(&mut self) -> Result<()> {
+        match self.session.run("rollback") {
+            Ok(()) => Ok(()),
+            Err(_) => self.reconnect(),
+        }
+    }
+
     /// Connects to the same server again, which may take a while to come back.
     pub(crate) fn connect_again(&self) -> Result<Session> {
         let before = self.session.facts();
-        let deadline = Instant::now() + RECONNECT;
+        let deadline = Instant::now() + reconnect_time();
         loop {
             let problem = match Session::open(&self.database, &self.application) {
                 Ok(session) => {
@@ -229,7 +271,8 @@ impl Run {
                 Err(err) => Some(err),
             };
             if let Some(problem) = problem {
-                if Instant::now() >= deadline {
+                if Instant::now() >= deadline || interrupt::received().is_some() {
+                    self.unreachable.set(true);
                     return Err(problem);
                 }
                 log::debug!("the connection is lost, trying again: {problem}");
@@ -240,7 +283,7 @@ impl Run {
 
     /// Goes on with `session`, under the same lease.
     pub(crate) fn adopt(&mut self, session: Session) -> Result<()> {
-        self.lease.reattach(&session, &self.ledger, RECONNECT)?;
+        self.lease.reattach(&session, &self.ledger, reconnect_time())?;
         self.session = session;
         interrupt::cancels(Some(self.session.cancel()));
         Ok(())

@@ -44,6 +44,18 @@ impl From<Error> for Stop {
     }
 }
 
+impl Stop {
+    /// A query of ours that broke off with its connection is no error of its own.
+    pub(crate) fn or_lost(self, session: &Session) -> Stop {
+        match self {
+            Stop::Other(Error::Database { source, .. }) if is_lost(session, &source) => {
+                Stop::Lost(source)
+            }
+            stop => stop,
+        }
+    }
+}
+
 /// What has been done so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Totals {

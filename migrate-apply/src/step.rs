@@ -38,6 +38,9 @@ impl Step {
         let mut up = pending.migration.up.clone();
         let summary = check_each(&up, |kind| worst = worst.max(crate::plan::risk_of(kind)))?;
         up.transaction = summary.transaction;
+        if let Some(run) = pending.unfinished.filter(|it| up.transaction && it.in_part) {
+            return Err(done_in_part(run));
+        }
         let mut down = pending.migration.down.clone();
         if let Some(down) = down.as_mut().filter(|it| !it.marked) {
             // One that cannot be parsed is refused when it is to run.
@@ -145,6 +148,17 @@ impl Step {
             error,
         }
     }
+}
+
+fn done_in_part(run: &HistoryRun) -> Error {
+    Error::refused(
+        "done_in_part",
+        format!(
+            "migration {} `{}` is done in part outside a transaction, and its file now wants one",
+            run.version, run.name
+        ),
+        "put `transaction:false` back, or decide with `migrate-apply resolve`",
+    )
 }
 
 fn unfinished(pending: &Pending<'_>, script: &Script) -> Option<i64> {

@@ -221,7 +221,8 @@ pub(crate) fn end(
         Err(Error::Interrupted { .. }) => RunStatus::Interrupted,
         Err(_) => RunStatus::Failed,
     };
-    let lost = matches!(result, Err(Error::LeaseLost { .. } | Error::CommitUnknown { .. }));
+    let lost = run.unreachable.get()
+        || matches!(result, Err(Error::LeaseLost { .. } | Error::CommitUnknown { .. }));
     if !lost {
         let finished = run.finish(status, done as u32, (steps - done) as u32, ctx);
         if let (Err(err), Err(_)) = (&finished, &result) {

@@ -66,7 +66,7 @@ pub fn leaves(left: Option<String>) {
 }
 
 /// Cancels the statement under way, as the first signal does.
-pub(crate) fn cancel_running() {
+pub fn cancel_running() {
     let cancel = RUNNING.lock().expect("never poisoned").clone();
     if let Some(cancel) = cancel
         && let Err(err) = cancel.cancel_blocking()

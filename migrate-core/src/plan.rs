@@ -58,6 +58,7 @@ fn without_file(run: &Run) -> Option<Known<'_>> {
     let state = match run.status {
         Status::Applied => MigrationState::Missing,
         Status::Running => MigrationState::Failed,
+        Status::Failed if run.in_part => MigrationState::Failed,
         Status::Failed | Status::RolledBack => return None,
     };
     Some(Known { file: None, run: Some(run), state })
@@ -163,7 +164,7 @@ fn refuse_drift(known: &Known<'_>) -> Result<()> {
         (MigrationState::Failed, None, Some(run)) => Err(Error::refused(
             "missing",
             format!(
-                "migration {} `{}` was interrupted, and its file is gone",
+                "migration {} `{}` is done in part, and its file is gone",
                 run.version, run.name
             ),
             "bring the file back, or decide with `migrate-apply resolve`",
@@ -265,6 +266,7 @@ mod tests {
             error: None,
             run_id: "r".into(),
             risk: None,
+            in_part: false,
         }
     }
 
@@ -318,6 +320,18 @@ mod tests {
         let runs = [run(1, &gone, Status::Applied)];
         let err = pending(&[], &runs, &Choice::default());
         assert!(matches!(err, Err(Error::Refused { kind: "missing", .. })));
+    }
+
+    #[test]
+    fn a_migration_that_is_done_in_part_needs_its_file() {
+        let file = [file("1_a.sql", "select 1")];
+        let started = run(1, &file[0], Status::Failed);
+        let tried = pending(&file, std::slice::from_ref(&started), &Choice::default());
+        assert_eq!(versions(&tried.unwrap()), ["1"]);
+        assert!(pending(&[], std::slice::from_ref(&started), &Choice::default()).is_ok());
+        let half = [Run { in_part: true, ..started }];
+        let gone = pending(&[], &half, &Choice::default());
+        assert!(matches!(gone, Err(Error::Refused { kind: "missing", .. })));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use migrate_core::{
     ctx::Ctx,
-    error::{Error, StatementError},
+    error::StatementError,
     fault::{self, Point},
     ledger::progress as journal,
     sql::alone::Alone,
@@ -15,6 +15,7 @@ use super::{At, Work};
 use crate::{
     catalog::{self, Verdict},
     send::Stop,
+    transaction::CLEANUP,
 };
 
 impl Work<'_> {
@@ -123,17 +124,6 @@ impl Work<'_> {
 
     /// `DO` or `CALL` with a COMMIT inside: nothing can be in one transaction with all of it.
     pub(super) fn commits_itself(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
-        if self.journal.get(&at.number).is_some_and(|it| !it.done) {
-            return Err(Stop::Other(Error::refused(
-                "outcome_unclear",
-                format!(
-                    "statement {} ({}) commits by itself and was interrupted: how far it came cannot be told",
-                    at.number,
-                    at.statement.tag()
-                ),
-                "look at its data, then use `migrate-apply resolve`",
-            )));
-        }
         let place = at.place(self.history_id);
         self.run.session.transaction(|session| {
             self.run.lease.fence(session, &self.run.ledger)?;
@@ -155,7 +145,7 @@ impl Work<'_> {
     /// `DISCARD ALL` would drop our advisory lock: does the rest of it.
     pub(super) fn discard_all(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
         self.settings.clear();
-        self.query("close all; unlisten *; discard plans; discard temp; discard sequences")?;
+        self.query(&format!("discard plans; {CLEANUP}"))?;
         self.ledger_view()?;
         self.run.session.transaction(|session| {
             self.run.lease.fence(session, &self.run.ledger)?;

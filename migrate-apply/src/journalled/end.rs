@@ -4,12 +4,13 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Left, Result, StatementError},
     fault::{self, Point},
+    interrupt,
     ledger::{audit, history, history::Status},
     record::{Direction, FailedState, MigrationFailed, Record},
 };
 
 use super::Work;
-use crate::{progress, send::Stop};
+use crate::{progress, send::Stop, transaction::commit};
 
 impl Work<'_> {
     /// All statements are done: says so in the history and the audit log.
@@ -24,24 +25,26 @@ impl Work<'_> {
         fault::hit(Point::BeforeFinish);
         let execution_ms = self.start.elapsed().as_millis() as i64;
         let applied = self.step.applied(self.totals, execution_ms, 0);
-        let line = ctx.line(match self.step.direction {
+        let mut line = ctx.line(match self.step.direction {
             Direction::Up => Record::MigrationApplied(applied),
             Direction::Down => Record::MigrationRolledBack(applied),
         });
-        self.query(&format!(
-            "close all; unlisten *; discard temp; discard sequences; {}",
-            self.run.ledger_view()
-        ))?;
         let version = self.step.version.to_string();
-        self.run.session.transaction(|session| {
-            let ledger = &self.run.ledger;
-            self.run.lease.fence(session, ledger)?;
-            if self.step.direction == Direction::Down {
-                history::roll_back(session, ledger, &self.step.version)?;
-            }
-            history::finish(session, ledger, self.history_id, Status::Applied, execution_ms, None)?;
-            audit::append(session, ledger, &line, Some(&version), Some(&self.run.run_id))
+        self.ledger_view()?;
+        let begun = self.begin()?;
+        let (session, ledger) = (&self.run.session, &self.run.ledger);
+        if self.step.direction == Direction::Down {
+            history::roll_back(session, ledger, &self.step.version)?;
+        }
+        history::finish(session, ledger, self.history_id, Status::Applied, execution_ms, None)?;
+        audit::append(session, ledger, &line, Some(&version), Some(&self.run.run_id))?;
+        let (step, run_id) = (self.step, self.run.run_id.clone());
+        let commit = commit::commit(self.run, step, begun.xid, &|session, ledger| {
+            history::took_place(session, ledger, &run_id, &step.version, step.direction)
         })?;
+        if let Record::MigrationApplied(it) | Record::MigrationRolledBack(it) = &mut line.record {
+            it.commit = commit;
+        }
         fault::hit(Point::AfterCommit);
         progress::done(&line.record);
         ctx.emit_line(line);
@@ -55,7 +58,9 @@ impl Work<'_> {
         let state = self.state();
         let done = self.totals.statements;
         let left = if done == 0 && self.leftovers.is_empty() { Left::Nothing } else { Left::Part };
-        let err = match (self.run.stopped(|| state), stop) {
+        let err = match (self.run.stopped(|| state), stop.or_lost(&self.run.session)) {
+            // Whatever else asks to stop: this must be known.
+            (_, Stop::Other(err @ Error::CommitUnknown { .. })) => err,
             (Some(err), _) => err,
             (None, Stop::Other(err)) => err,
             (None, Stop::Lost(source)) => {
@@ -63,7 +68,7 @@ impl Work<'_> {
             }
             (None, Stop::Refused(error)) => Error::Statement { version, name, error, left },
         };
-        if !matches!(err, Error::LeaseLost { .. })
+        if !matches!(err, Error::LeaseLost { .. } | Error::CommitUnknown { .. })
             && let Err(second) = self.record_failure(&err, left, ctx)
         {
             log::error!("the failure could not be recorded: {second}");
@@ -72,9 +77,8 @@ impl Work<'_> {
     }
 
     fn record_failure(&mut self, err: &Error, left: Left, ctx: &mut Ctx) -> Result<()> {
-        if self.run.session.is_closed() {
-            self.run.reconnect()?;
-        }
+        self.run.reconnect_if_lost()?;
+        interrupt::cancels(None);
         let error = match err {
             Error::Statement { error, .. } => Some(error),
             _ => None,

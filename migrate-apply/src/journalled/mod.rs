@@ -20,7 +20,7 @@ use migrate_core::{
     record::{Leftover, Record},
     sql::{
         alone::Alone,
-        kind::Kind,
+        kind::{Control, Kind},
         split::{self, Statement},
     },
 };
@@ -30,12 +30,13 @@ use crate::{
     run::Run,
     send::{Stop, Totals},
     step::Step,
-    transaction::Limits,
+    transaction::{CLEANUP, Limits},
 };
 
 /// Applies `step`, or goes on with it.
 pub(crate) fn apply(run: &mut Run, step: &Step, limits: Limits, ctx: &mut Ctx) -> Result<()> {
     let start = Instant::now();
+    run.session.run(CLEANUP).map_err(Error::database("clean the session up"))?;
     let (history_id, journal) = begin(run, step)?;
     let mut work = Work {
         run,
@@ -45,6 +46,8 @@ pub(crate) fn apply(run: &mut Run, step: &Step, limits: Limits, ctx: &mut Ctx) -
         journal,
         settings: Vec::new(),
         block: Vec::new(),
+        block_begun: Begun::default(),
+        block_settings: 0,
         totals: Totals::default(),
         leftovers: Vec::new(),
         current: 0,
@@ -68,22 +71,30 @@ type Journal = HashMap<i32, journal::Entry>;
 fn begin(run: &Run, step: &Step) -> Result<(i64, Journal)> {
     run.session.transaction(|session| {
         run.lease.fence(session, &run.ledger)?;
-        match step.unfinished {
+        let ledger = &run.ledger;
+        let (id, entries) = match step.unfinished {
             Some(id) => {
-                history::restart(session, &run.ledger, id, &run.run_id)?;
-                let entries = journal::read(session, &run.ledger, id)?;
-                Ok((id, entries.into_iter().map(|it| (it.statement, it)).collect()))
+                history::restart(session, ledger, id, &run.run_id, &step.name, &step.checksum)?;
+                (id, journal::read(session, ledger, id)?)
             }
             None => {
                 let new = step.new_run(run, Status::Running, None);
-                let id = history::insert(session, &run.ledger, &new)?;
-                if let Some((way_back, checksum)) = &step.way_back {
-                    script::insert(session, &run.ledger, id, way_back, checksum)?;
-                }
-                Ok((id, Journal::new()))
+                (history::insert(session, ledger, &new)?, Vec::new())
             }
+        };
+        if let Some((way_back, checksum)) = &step.way_back {
+            script::insert(session, ledger, id, way_back, checksum)?;
         }
+        Ok((id, entries.into_iter().map(|it| (it.statement, it)).collect()))
     })
+}
+
+/// A transaction of ours.
+#[derive(Default)]
+struct Begun {
+    xid: i64,
+    /// What the ledger's tables were, before the script.
+    ledger: Option<String>,
 }
 
 struct Work<'a> {
@@ -96,6 +107,9 @@ struct Work<'a> {
     settings: Vec<String>,
     /// Statements since the script's own BEGIN, journalled in front of its COMMIT.
     block: Vec<Done>,
+    block_begun: Begun,
+    /// How many of `settings` stood before the block.
+    block_settings: usize,
     totals: Totals,
     leftovers: Vec<Leftover>,
     current: u64,
@@ -179,24 +193,39 @@ impl Work<'_> {
             return Err(self.edited(&at).into());
         }
         let done = entry.as_ref().is_some_and(|it| it.done);
-        if let Kind::Set { local: false, .. } = statement.kind {
-            if !done {
-                self.in_transaction(&at, ctx)?;
-            }
-            self.settings.push(text.to_owned());
-            return Ok(());
-        }
         if done {
             self.totals.statements += 1;
-            return Ok(());
+        } else {
+            self.run_statement(&at, entry, ctx)?;
         }
-        let before = entry.and_then(|it| it.before);
-        match &statement.kind {
-            Kind::TransactionControl(control) => self.control(*control, &at, ctx),
-            _ if !self.block.is_empty() => self.in_block(&at, ctx),
-            Kind::Alone(Alone::DiscardAll) => self.discard_all(&at, ctx),
-            Kind::Alone(alone) => self.alone(alone, before, &at, ctx),
-            _ => self.in_transaction(&at, ctx),
+        match statement.kind {
+            Kind::Set { local: false, .. } => self.settings.push(text.to_owned()),
+            Kind::TransactionControl(Control::Begin { .. }) => {
+                self.block_settings = self.settings.len();
+            }
+            Kind::TransactionControl(Control::Rollback) => {
+                self.settings.truncate(self.block_settings);
+            }
+            _ => (),
+        }
+        Ok(())
+    }
+
+    fn run_statement(
+        &mut self,
+        at: &At<'_>,
+        interrupted: Option<journal::Entry>,
+        ctx: &mut Ctx,
+    ) -> Result<(), Stop> {
+        match (&at.statement.kind, interrupted) {
+            (Kind::TransactionControl(control), _) => self.control(*control, at, ctx),
+            _ if !self.block.is_empty() => self.in_block(at, ctx),
+            (Kind::Alone(Alone::DiscardAll), _) => self.discard_all(at, ctx),
+            (Kind::Alone(alone), entry) => {
+                self.alone(alone, entry.and_then(|it| it.before), at, ctx)
+            }
+            (_, Some(_)) => Err(unclear(at).into()),
+            (_, None) => self.in_transaction(at, ctx),
         }
     }
 
@@ -211,4 +240,17 @@ impl Work<'_> {
             "restore what has run, and change only what comes after it; or use `migrate-apply resolve`",
         )
     }
+}
+
+/// Only what commits by itself is journalled before it runs, beside what has to run alone.
+fn unclear(at: &At<'_>) -> Error {
+    Error::refused(
+        "outcome_unclear",
+        format!(
+            "statement {} ({}) commits by itself and was interrupted: how far it came cannot be told",
+            at.number,
+            at.statement.tag()
+        ),
+        "look at its data, then use `migrate-apply resolve`",
+    )
 }

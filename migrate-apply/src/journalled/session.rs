@@ -7,17 +7,19 @@ use std::{
 
 use migrate_core::{
     ctx::Ctx,
-    error::{Location, PgError, Result},
+    error::{Error, Location, Result},
+    fault::{self, Point},
     ledger::progress as journal,
     record::{Record, StatementDone},
     sql::split::Statement,
 };
 
-use super::{At, Work};
+use super::{At, Begun, Work};
 use crate::{
     failure,
     progress::Progress,
     send::{self, Stop},
+    transaction::{commit, record::ledger_changed},
 };
 
 impl Work<'_> {
@@ -107,12 +109,43 @@ impl Work<'_> {
         })
     }
 
-    pub(super) fn at_commit(&self, error: PgError) -> Stop {
-        if send::is_lost(&self.run.session, &error) {
-            return Stop::Lost(error);
+    /// Begins a transaction of ours, under the lease.
+    pub(super) fn begin(&self) -> Result<Begun, Stop> {
+        self.query("begin")?;
+        self.begun()
+    }
+
+    /// The fence of a transaction that has begun, and what must be the same at its end.
+    pub(super) fn begun(&self) -> Result<Begun, Stop> {
+        let (session, ledger) = (&self.run.session, &self.run.ledger);
+        self.run.lease.fence(session, ledger)?;
+        let sql = format!("select txid_current() as xid, ({}) as ledger", ledger.state_sql());
+        let row =
+            session.query_one(&sql, &[]).map_err(Error::database("look at the transaction"))?;
+        Ok(Begun { xid: row.get("xid"), ledger: row.get("ledger") })
+    }
+
+    /// Refuses a script that wrote to the ledger in this transaction.
+    pub(super) fn ledger_is_as(&self, begun: &Begun) -> Result<(), Stop> {
+        let row = self
+            .run
+            .session
+            .query_one(&self.run.ledger.state_sql(), &[])
+            .map_err(Error::database("look at the ledger's tables"))?;
+        if row.get::<_, Option<String>>("ledger") == begun.ledger {
+            return Ok(());
         }
-        let mut refused = failure::of_server(&error);
-        refused.message = format!("at COMMIT: {}", refused.message);
-        Stop::Refused(Box::new(refused))
+        Err(Stop::Refused(Box::new(ledger_changed())))
+    }
+
+    /// Commits what the journal now says of `statement`, once and for certain.
+    pub(super) fn commit(&mut self, statement: i32, begun: &Begun) -> Result<(), Stop> {
+        let history_id = self.history_id;
+        fault::hit(Point::BeforeCommit);
+        commit::commit(self.run, self.step, begun.xid, &|session, ledger| {
+            let journal = journal::read(session, ledger, history_id)?;
+            Ok(journal.iter().any(|it| it.statement == statement && it.done))
+        })
+        .map(drop)
     }
 }

@@ -5,13 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use migrate_core::{
-    ctx::Ctx,
-    error::Error,
-    fault::{self, Point},
-    ledger::progress as journal,
-    sql::kind::Control,
-};
+use migrate_core::{ctx::Ctx, error::Error, ledger::progress as journal, sql::kind::Control};
 
 use super::{At, Done, Work};
 use crate::{send::Stop, transaction};
@@ -49,14 +43,13 @@ impl Work<'_> {
     }
 
     fn try_in_transaction(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
-        self.query("begin")?;
-        self.run.lease.fence(&self.run.session, &self.run.ledger)?;
+        let begun = self.begin()?;
         self.script_view(Some(self.limits.lock_timeout))?;
         let (rows, ms) = self.run_one(at, ctx)?;
         self.ledger_view()?;
+        self.ledger_is_as(&begun)?;
         self.journal_done(at, rows)?;
-        fault::hit(Point::BeforeCommit);
-        self.run.session.run("commit").map_err(|error| self.at_commit(error))?;
+        self.commit(at.number, &begun)?;
         self.said(at, rows, ms, ctx);
         Ok(())
     }
@@ -72,8 +65,8 @@ impl Work<'_> {
             Control::Begin { .. } if self.block.is_empty() => {
                 self.script_view(Some(self.limits.lock_timeout))?;
                 self.run_one(at, ctx)?;
-                let fence = self.run.lease.fence_sql(&self.run.ledger);
-                self.query(&format!("set local search_path = pg_catalog, pg_temp; {fence}"))?;
+                self.query("set local search_path = pg_catalog, pg_temp")?;
+                self.block_begun = self.begun()?;
                 self.script_view(Some(self.limits.lock_timeout))?;
                 self.block.push(at.done());
                 Ok(())
@@ -81,13 +74,15 @@ impl Work<'_> {
             Control::Commit if !self.block.is_empty() => {
                 self.block.push(at.done());
                 self.ledger_view()?;
-                for done in std::mem::take(&mut self.block) {
+                let begun = std::mem::take(&mut self.block_begun);
+                self.ledger_is_as(&begun)?;
+                let block = std::mem::take(&mut self.block);
+                for done in &block {
                     let place = done.place(self.history_id);
                     journal::done(&self.run.session, &self.run.ledger, place, 0)?;
-                    self.totals.statements += 1;
                 }
-                fault::hit(Point::BeforeCommit);
-                self.run.session.run("commit").map_err(|error| self.at_commit(error))?;
+                self.commit(at.number, &begun)?;
+                self.totals.statements += block.len() as u64;
                 Ok(())
             }
             Control::Rollback if !self.block.is_empty() => {

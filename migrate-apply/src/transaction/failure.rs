@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use migrate_core::{
     ctx::Ctx,
     error::{Error, Left, Result},
+    interrupt,
     ledger::{audit, history, history::Status},
     record::{Direction, FailedState, MigrationFailed, Record},
 };
@@ -23,7 +24,9 @@ impl Writer {
         ctx: &mut Ctx,
     ) -> Error {
         let (version, name) = (step.version.clone(), step.name.clone());
-        let err = match (run.stopped(|| nothing_of(step)), stop) {
+        let err = match (run.stopped(|| nothing_of(step)), stop.or_lost(&run.session)) {
+            // Whatever else asks to stop: this must be known.
+            (_, Stop::Other(err @ Error::CommitUnknown { .. })) => err,
             (Some(err), _) => err,
             (None, Stop::Other(err)) => err,
             (None, Stop::Lost(source)) => {
@@ -82,15 +85,16 @@ fn record_failure(
     err: &Error,
     ctx: &mut Ctx,
 ) -> Result<()> {
-    if run.session.is_closed() {
-        run.reconnect()?;
-    }
+    run.reconnect_if_lost()?;
+    interrupt::cancels(None);
     let message = failed.message.clone();
     let line = ctx.line(Record::MigrationFailed(failed));
     let version = step.version.to_string();
     run.session.transaction(|session| {
         run.lease.fence(session, &run.ledger)?;
-        if matches!(err, Error::Statement { .. }) && step.direction == Direction::Up {
+        if matches!(err, Error::Statement { .. } | Error::ConnectionLost { .. })
+            && step.direction == Direction::Up
+        {
             history::insert(
                 session,
                 &run.ledger,

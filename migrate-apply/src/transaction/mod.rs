@@ -3,9 +3,9 @@
 //! xid, fence, statements, history, audit, same xid still, COMMIT alone. Whatever dies between
 //! two of these leaves the database as it was; after COMMIT, `txid_status` knows.
 
-mod commit;
+pub(crate) mod commit;
 mod failure;
-mod record;
+pub(crate) mod record;
 
 use std::{
     thread,
@@ -18,6 +18,7 @@ use migrate_core::{
     error::{Error, PgError, Result, StatementError},
     fault::{self, Point},
     interrupt,
+    ledger::history,
     record::{Line, LockWaited, Record},
 };
 use tokio_postgres::Statement as Prepared;
@@ -29,8 +30,7 @@ use crate::{
     step::Step,
 };
 
-/// What a script may leave in a session beside settings; our own advisory lock must stay.
-pub(crate) const CLEANUP: &str = "close all; unlisten *; discard temp; discard sequences";
+pub(crate) const CLEANUP: &str = include_str!("../../sql/cleanup.sql");
 /// No pause between two tries is longer.
 pub(crate) const MAX_PAUSE_MS: u64 = 500;
 /// How long locks may be waited for.
@@ -48,6 +48,14 @@ pub(crate) struct Writer {
     prepared: Option<(i32, [Prepared; 3])>,
     /// Of the transaction before, whose COMMIT is looked at once more.
     last_xid: Option<i64>,
+}
+
+/// What the first message of a transaction found.
+#[derive(Default)]
+struct Begun {
+    xid: Option<i64>,
+    /// Of the ledger's tables, before the script.
+    ledger: Option<String>,
 }
 
 impl Writer {
@@ -91,11 +99,14 @@ impl Writer {
     }
 
     /// What stands after the last COMMIT, once more: an answer alone has been wrong before.
-    pub(crate) fn verify_last(&self, run: &Run) -> Result<()> {
+    pub(crate) fn verify_last(&self, run: &mut Run) -> Result<()> {
         let Some(xid) = self.last_xid else { return Ok(()) };
-        match commit::status_of(&run.session, xid)
-            .map_err(Error::database("verify the last commit"))?
-        {
+        let mut status = commit::status_of(&run.session, xid);
+        if status.as_ref().is_err_and(|it| send::is_lost(&run.session, it)) {
+            run.reconnect()?;
+            status = commit::status_of(&run.session, xid);
+        }
+        match status.map_err(Error::database("verify the last commit"))? {
             Some(status) if status != "committed" => Err(commit::unverified(xid, &status)),
             _ => Ok(()),
         }
@@ -111,7 +122,7 @@ impl Writer {
     ) -> Result<Vec<Line>, Stop> {
         self.prepare(run)?;
         interrupt::leaves(Some("the transaction under way is rolled back by the server".into()));
-        let mut xid = None;
+        let mut begun = Begun::default();
         let mut lines = Vec::new();
         for (index, step) in steps.iter().enumerate() {
             *at = index;
@@ -120,14 +131,18 @@ impl Writer {
             }
             ctx.emit(Record::MigrationStarted(step.started(None)));
             let start = Instant::now();
-            let totals = self.statements(run, step, &mut xid, ctx)?;
+            let totals = self.statements(run, step, &mut begun, ctx)?;
             let execution = start.elapsed();
             fault::hit(Point::BeforeRecord);
-            lines.push(self.record(run, step, totals, execution, retries, xid, ctx)?);
+            lines.push(self.record(run, step, totals, execution, retries, &begun, ctx)?);
         }
         fault::hit(Point::BeforeCommit);
-        let xid = xid.unwrap_or_default();
-        let commit = self.commit(run, &steps[steps.len() - 1], xid)?;
+        let xid = begun.xid.unwrap_or_default();
+        let last = &steps[steps.len() - 1];
+        let run_id = run.run_id.clone();
+        let commit = commit::commit(run, last, xid, &|session, ledger| {
+            history::took_place(session, ledger, &run_id, &last.version, last.direction)
+        })?;
         self.last_xid = Some(xid);
         if commit.is_some() {
             for line in &mut lines {
@@ -145,21 +160,22 @@ impl Writer {
         &mut self,
         run: &Run,
         step: &Step,
-        xid: &mut Option<i64>,
+        begun: &mut Begun,
         ctx: &mut Ctx,
     ) -> Result<Totals, Stop> {
         let mut flight = Flight::new(&run.session);
         let view = run.script_view(Some(self.limits.lock_timeout));
-        let first = xid.is_none();
+        let state = run.ledger.state_sql();
+        let first = begun.xid.is_none();
         if first {
             flight.send(CLEANUP.to_owned());
             flight.send(format!(
-                "begin; {}; select txid_current() as xid, txid_status({}) as before; {view}",
+                "begin; {}; {state}; select txid_current() as xid, txid_status({}) as before; {view}",
                 run.lease.fence_sql(&run.ledger),
                 self.last_xid.map_or("null".to_owned(), |it| it.to_string()),
             ));
         } else {
-            flight.send(view);
+            flight.send(format!("{state}; {view}"));
         }
         let last_xid = self.last_xid;
         let mut answered = |flight: &mut Flight<'_>, _: &mut Ctx| -> Result<(), Stop> {
@@ -168,16 +184,22 @@ impl Writer {
                 true => Stop::Lost(error),
                 false => Stop::Other(run.lease.fenced_or(error)),
             };
-            flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
+            if first {
+                flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
+            }
+            let answers = flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
+            let said = |name: &str| {
+                let mut rows = answers.iter().filter_map(|it| it.first_row.as_ref());
+                rows.find_map(|it| it.try_get(name).ok().flatten()).map(str::to_owned)
+            };
+            begun.ledger = said("ledger");
             if !first {
                 return Ok(());
             }
-            let answers = flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
-            let row = answers.into_iter().filter_map(|it| it.first_row).last();
-            *xid = row.as_ref().and_then(|it| it.get("xid")?.parse().ok());
-            match (last_xid, row.as_ref().and_then(|it| it.get("before"))) {
+            begun.xid = said("xid").and_then(|it| it.parse().ok());
+            match (last_xid, said("before")) {
                 (Some(before), Some(status)) if status != "committed" => {
-                    Err(commit::unverified(before, status).into())
+                    Err(commit::unverified(before, &status).into())
                 }
                 _ => Ok(()),
             }

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use migrate_core::{
     ctx::Ctx,
-    error::{Error, PgError, Result},
+    error::{Error, PgError, Result, StatementError},
     ledger::audit,
     record::{Direction, Line, Record},
 };
+use tokio_postgres::SimpleQueryMessage;
 
-use super::Writer;
+use super::{Begun, Writer};
 use crate::{
     run::Run,
     send::{self, Stop, Totals},
@@ -29,7 +30,7 @@ impl Writer {
         totals: Totals,
         execution: Duration,
         retries: u32,
-        xid: Option<i64>,
+        begun: &Begun,
         ctx: &Ctx,
     ) -> Result<Line, Stop> {
         let execution_ms = execution.as_millis() as i64;
@@ -56,7 +57,12 @@ impl Writer {
         let back_checksum = back.map(|(_, checksum)| checksum.as_str());
         let client = run.session.client();
         // The lock is a statement of its own, in front of those that read what it guards.
-        let view = format!("{}; {}", run.ledger_view(), run.ledger.sql(audit::LOCK));
+        let view = format!(
+            "{}; {}; {}",
+            run.ledger_view(),
+            run.ledger.state_sql(),
+            run.ledger.sql(audit::LOCK)
+        );
         let common: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
             [&version, &step.name, &step.checksum, &execution_ms, &estimate_ms, &risk, &run.run_id];
         let with_script: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> = common
@@ -74,7 +80,7 @@ impl Writer {
             Direction::Down => (down, &common[..]),
         };
         let (reset, recorded, appended) = run.session.wait(futures_util::future::join3(
-            client.batch_execute(&view),
+            client.simple_query(&view),
             client.execute(statement, params),
             client.query_opt(
                 append,
@@ -92,10 +98,13 @@ impl Writer {
             true => Stop::Lost(error),
             false => Stop::Refused(Box::new(crate::failure::of_server(&error))),
         };
-        reset.map_err(lost)?;
+        let answers = reset.map_err(lost)?;
+        if state_in(&answers) != begun.ledger.as_deref() {
+            return Err(Stop::Refused(Box::new(ledger_changed())));
+        }
         recorded.map_err(lost)?;
         let now: Option<i64> = appended.map_err(lost)?.and_then(|row| row.get("xid"));
-        if now.is_none() || now != xid {
+        if now.is_none() || now != begun.xid {
             return Err(Stop::Other(Error::refused(
                 "transaction_ended",
                 format!(
@@ -130,5 +139,25 @@ impl Writer {
             ],
         ));
         Ok(())
+    }
+}
+
+/// The ledger's state among the answers to a message.
+pub(crate) fn state_in(answers: &[SimpleQueryMessage]) -> Option<&str> {
+    answers.iter().find_map(|it| match it {
+        SimpleQueryMessage::Row(row) => row.try_get("ledger").ok().flatten(),
+        _ => None,
+    })
+}
+
+/// A migration that writes its own history.
+pub(crate) fn ledger_changed() -> StatementError {
+    StatementError {
+        message: "the script changes the ledger's own tables".to_owned(),
+        hint: Some(
+            "`migrate-apply` alone writes to `_migration_…`; see `resolve` and `baseline`"
+                .to_owned(),
+        ),
+        ..StatementError::default()
     }
 }

@@ -17,6 +17,7 @@ const ALL: &str = include_str!("../../sql/history_all.sql");
 const DOWN: &str = include_str!("../../sql/history_down.sql");
 pub(crate) const INSERT: &str = include_str!("../../sql/history_insert.sql");
 const FINISH: &str = include_str!("../../sql/history_finish.sql");
+const TOOK_PLACE: &str = include_str!("../../sql/history_took_place.sql");
 const RESTART: &str = include_str!("../../sql/history_restart.sql");
 pub(crate) const ROLL_BACK: &str = include_str!("../../sql/history_roll_back.sql");
 
@@ -65,6 +66,8 @@ pub struct Run {
     pub run_id: String,
     /// As it was judged then.
     pub risk: Option<Risk>,
+    /// It did not end, and some of its statements are done or began.
+    pub in_part: bool,
 }
 
 /// A run to record.
@@ -132,6 +135,7 @@ fn run(row: &Row) -> Result<Run> {
         error: row.get(8),
         run_id: row.get(9),
         risk: row.get::<_, Option<&str>>(10).and_then(|it| it.parse().ok()),
+        in_part: row.get(11),
     })
 }
 
@@ -172,10 +176,31 @@ pub fn finish(
     one_row(rows)
 }
 
-/// Takes an unfinished run up again.
-pub fn restart(session: &Session, ledger: &Ledger, id: i64, run_id: &str) -> Result<()> {
+/// Whether `run_id` has brought a migration to its end in that direction.
+pub fn took_place(
+    session: &Session,
+    ledger: &Ledger,
+    run_id: &str,
+    version: &Version,
+    direction: Direction,
+) -> Result<bool> {
+    let row = session
+        .query_one(&ledger.sql(TOOK_PLACE), &[&run_id, &version.to_string(), &direction.as_str()])
+        .map_err(Error::database("look for the migration in the history"))?;
+    Ok(row.get(0))
+}
+
+/// Takes an unfinished run up again, by the file as it is now.
+pub fn restart(
+    session: &Session,
+    ledger: &Ledger,
+    id: i64,
+    run_id: &str,
+    name: &str,
+    checksum: &str,
+) -> Result<()> {
     let rows = session
-        .execute(&ledger.sql(RESTART), &[&id, &run_id])
+        .execute(&ledger.sql(RESTART), &[&id, &run_id, &name, &checksum])
         .map_err(Error::database("write to the history"))?;
     one_row(rows)
 }

@@ -21,6 +21,7 @@ use crate::{
     record::{LedgerCreated, Line},
 };
 
+const STATE: &str = include_str!("../../sql/ledger_state.sql");
 const TABLES: &str = include_str!("../../sql/ledger_tables.sql");
 const CREATE: [&str; 5] = [
     include_str!("../../sql/locks_create.sql"),
@@ -126,6 +127,11 @@ impl Ledger {
             ));
         }
         Ok(if rows.len() < TABLE_COUNT { Presence::Absent } else { Presence::Present })
+    }
+
+    /// A query for what no migration may change: two answers in one transaction differ where one did.
+    pub fn state_sql(&self) -> String {
+        STATE.replace("$1", &quote_literal(&self.schema))
     }
 
     /// Makes what is missing. The caller holds the advisory lock, so nobody does so beside us.
