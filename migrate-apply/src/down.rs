@@ -14,7 +14,7 @@ use migrate_core::{
 };
 
 use crate::{
-    dry_run,
+    dry_run, nothing,
     run::{Place, Run},
     step::Step,
     transaction::Limits,
@@ -70,14 +70,14 @@ impl Args {
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let place = Place::open(ctx)?;
-    if place.ledger.look(&place.session)? == Presence::Absent
-        || steps(args, &place, ctx)?.0.is_empty()
-    {
-        ctx.emit(up::nothing_to_do(Direction::Down));
-        return Ok(Exit::Ok);
+    if place.ledger.look(&place.session)? == Presence::Absent {
+        return Ok(nothing::to_do(Direction::Down, ctx));
     }
     if let Some(mode) = args.dry_run {
         return try_dry(args, mode, &place, ctx);
+    }
+    if steps(args, &place, ctx)?.0.is_empty() {
+        return nothing::left_to_do(place, Direction::Down, args.wait, ctx);
     }
     let (database, ledger) = (place.database.clone(), place.ledger.clone());
     let mut run = Run::begin(place, Direction::Down, args.wait, ctx)?;
@@ -114,8 +114,7 @@ fn try_dry(args: &Args, mode: dry_run::Mode, place: &Place, ctx: &mut Ctx) -> Re
     }
     let (steps, overrides) = steps(args, place, ctx)?;
     if steps.is_empty() {
-        ctx.emit(up::nothing_to_do(Direction::Down));
-        return Ok(Exit::Ok);
+        return Ok(nothing::to_do(Direction::Down, ctx));
     }
     let request = dry_run::Request {
         mode,

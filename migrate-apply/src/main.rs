@@ -8,6 +8,7 @@ mod failure;
 mod input;
 mod journalled;
 mod new;
+mod nothing;
 mod plan;
 mod progress;
 mod resolve;

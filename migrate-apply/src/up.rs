@@ -11,11 +11,11 @@ use migrate_core::{
     ledger::{Ledger, Presence, audit, history},
     migration::{Migration, version::Version},
     plan::{self, Bound, Choice, Pending},
-    record::{ApplyFinished, ApplyStarted, Direction, Record, RunStatus},
+    record::{ApplyStarted, Direction, RunStatus},
 };
 
 use crate::{
-    dry_run, input, journalled,
+    dry_run, input, journalled, nothing,
     run::{Place, Run},
     step::Step,
     transaction::{Limits, Writer},
@@ -109,8 +109,10 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         input::check_backup(backup, place.session.facts())?;
     }
     if steps.is_empty() {
-        ctx.emit(nothing_to_do(Direction::Up));
-        return Ok(Exit::Ok);
+        if runs.is_empty() || args.dry_run.is_some() {
+            return Ok(nothing::to_do(Direction::Up, ctx));
+        }
+        return nothing::left_to_do(place, Direction::Up, args.wait, ctx);
     }
     check_together(args, &steps)?;
     // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
@@ -360,16 +362,4 @@ fn check_gates(place: &Place, steps: &[Step], ctx: &Ctx) -> Result<()> {
         )),
         _ => Ok(()),
     }
-}
-
-pub(crate) fn nothing_to_do(direction: Direction) -> Record {
-    Record::ApplyFinished(ApplyFinished {
-        run_id: None,
-        direction,
-        status: RunStatus::NothingToDo,
-        done: 0,
-        pending: 0,
-        ms: 0,
-        audit_head: None,
-    })
 }

@@ -48,7 +48,7 @@ fn a_nasty_history_ends_where_psql_ends() {
     for (name, text) in &files {
         run_psql(&psql, up_part(text), &format!("{name}, up"), runs_in_transaction(text));
     }
-    assert_eq!(dump(&ours), dump(&psql), "after up");
+    assert_eq!(ours.dump(), psql.dump(), "after up");
 
     let _ = ours.run("migrate-apply down --target 0.1 --ledger-schema ledger").expect(Exit::Ok);
     for (name, text) in files.iter().skip(1).rev() {
@@ -59,7 +59,7 @@ fn a_nasty_history_ends_where_psql_ends() {
         };
         run_psql(&psql, text, &format!("{name}, down"), runs_in_transaction(text));
     }
-    assert_eq!(dump(&ours), dump(&psql), "after down");
+    assert_eq!(ours.dump(), psql.dump(), "after down");
 }
 
 #[test]
@@ -68,13 +68,13 @@ fn the_output_of_pg_dump_is_a_migration() {
     for (_, text) in NASTY {
         run_psql(&source, up_part(text), "the source", runs_in_transaction(text));
     }
-    let text = pg_dump(&source);
+    let text = source.pg_dump();
     let ours = World::new()
         .migration("1_baseline.sql", &text)
         .migration("2_path_is_back.sql", "create table plain_2 ()");
     let _ = ours.run("migrate-apply up --ledger-schema ledger").expect(Exit::Ok);
     source.execute("create table plain_2 ()");
-    assert_eq!(dump(&ours), dump(&source));
+    assert_eq!(ours.dump(), source.dump());
 }
 
 /// So many rows that they share messages, with statements among them that must not.
@@ -118,17 +118,4 @@ fn run_psql(world: &World, sql: &str, what: &str, transaction: bool) {
     }
     let output = psql.output().unwrap();
     assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Schema and data without the ledger; the key of `\restrict` is another one each time.
-fn dump(world: &World) -> String {
-    let text = pg_dump(world);
-    text.split_inclusive('\n').filter(|it| !it.contains("restrict ")).collect()
-}
-
-fn pg_dump(world: &World) -> String {
-    let output =
-        Command::new("pg_dump").args(["-N", "ledger", "-d", world.url()]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }

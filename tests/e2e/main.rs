@@ -6,6 +6,7 @@
 mod apply;
 mod architecture;
 mod contention;
+mod crash;
 mod docs;
 mod dry_run_copy;
 mod dry_run_here;

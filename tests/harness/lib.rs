@@ -4,11 +4,14 @@
 #![allow(clippy::unwrap_used, reason = "a failed set-up is a failed test")]
 
 mod command_line;
+mod end_state;
 mod outcome;
+mod proxy;
 mod server;
 pub mod source;
 
 mod world;
 
 pub use outcome::Outcome;
+pub use proxy::{Cut, Proxy};
 pub use world::{Background, World};

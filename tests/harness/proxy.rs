@@ -1,0 +1,140 @@
+//! A proxy in front of the server, which cuts connections at a message that a test names.
+
+use std::{
+    io::{Read, Write},
+    net::Shutdown,
+    os::unix::net::{UnixListener, UnixStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use tempfile::TempDir;
+
+use crate::World;
+
+/// When the connection goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// The server never sees the message.
+    Before,
+    /// The server gets it, the client gets no answer.
+    After,
+    /// As [`Cut::After`], and from then on nobody gets through.
+    AfterAndStayAway,
+}
+
+/// Stands in for the server under a world's DATABASE_URL.
+pub struct Proxy {
+    dir: TempDir,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The text in a message, how many of such to let pass, and what then.
+    rule: Mutex<Option<(Vec<u8>, usize, Cut)>>,
+    away: AtomicBool,
+    open: Mutex<Vec<UnixStream>>,
+}
+
+impl Proxy {
+    pub fn new(world: &World) -> Proxy {
+        let dir = tempfile::Builder::new().prefix("proxy-").tempdir_in("/tmp").unwrap();
+        let listener = UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
+        let server = format!("{}/.s.PGSQL.5432", host(world.url()));
+        let state = Arc::new(State::default());
+        let accepting = Arc::clone(&state);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                accepting.connect(client.unwrap(), &server);
+            }
+        });
+        Proxy { dir, state }
+    }
+
+    /// How to connect through it.
+    pub fn url(&self, world: &World) -> String {
+        world.url().replace(host(world.url()), self.dir.path().to_str().unwrap())
+    }
+
+    /// Cuts once, at the `nth` message that holds `text`.
+    pub fn cut(&self, text: &str, nth: usize, cut: Cut) {
+        *self.state.rule.lock().unwrap() = Some((text.as_bytes().to_vec(), nth, cut));
+    }
+
+    /// Whether the message came.
+    pub fn has_cut(&self) -> bool {
+        self.state.rule.lock().unwrap().is_none()
+    }
+
+    /// Lets everybody through again.
+    pub fn come_back(&self) {
+        self.state.away.store(false, Ordering::SeqCst);
+    }
+}
+
+impl State {
+    fn connect(self: &Arc<State>, client: UnixStream, server: &str) {
+        if self.away.load(Ordering::SeqCst) {
+            return;
+        }
+        let server = UnixStream::connect(server).unwrap();
+        let copy = |stream: &UnixStream| stream.try_clone().unwrap();
+        self.open.lock().unwrap().push(copy(&client));
+        let (answers, asker) = (copy(&server), copy(&client));
+        thread::spawn(move || {
+            let _ = std::io::copy(&mut &answers, &mut &asker);
+            let _ = asker.shutdown(Shutdown::Both);
+        });
+        let state = Arc::clone(self);
+        thread::spawn(move || {
+            state.forward(&client, &server);
+            let _ = server.shutdown(Shutdown::Write);
+        });
+    }
+
+    fn forward(&self, mut client: &UnixStream, mut server: &UnixStream) {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(count @ 1..) = client.read(&mut buffer) {
+            let message = &buffer[..count];
+            let cut = self.decide(message);
+            if cut != Some(Cut::Before) && server.write_all(message).is_err() {
+                return;
+            }
+            if let Some(cut) = cut {
+                let _ = client.shutdown(Shutdown::Both);
+                if cut == Cut::AfterAndStayAway {
+                    self.go_away();
+                }
+                return;
+            }
+        }
+    }
+
+    fn decide(&self, message: &[u8]) -> Option<Cut> {
+        let mut rule = self.rule.lock().unwrap();
+        let (text, left, cut) = rule.as_mut()?;
+        if !message.windows(text.len()).any(|it| it == text.as_slice()) {
+            return None;
+        }
+        *left -= 1;
+        let cut = (*left == 0).then_some(*cut)?;
+        *rule = None;
+        Some(cut)
+    }
+
+    fn go_away(&self) {
+        self.away.store(true, Ordering::SeqCst);
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// The folder of the socket in a connection string of the harness.
+fn host(url: &str) -> &str {
+    url.split(' ').find_map(|it| it.strip_prefix("host=")).unwrap()
+}
