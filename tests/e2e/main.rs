@@ -5,6 +5,7 @@
 
 mod apply;
 mod architecture;
+mod commit_outcome;
 mod contention;
 mod crash;
 mod docs;

@@ -22,6 +22,8 @@ pub enum Cut {
     Before,
     /// The server gets it, the client gets no answer.
     After,
+    /// As [`Cut::Before`], and from then on nobody gets through.
+    BeforeAndStayAway,
     /// As [`Cut::After`], and from then on nobody gets through.
     AfterAndStayAway,
 }
@@ -101,14 +103,15 @@ impl State {
         while let Ok(count @ 1..) = client.read(&mut buffer) {
             let message = &buffer[..count];
             let cut = self.decide(message);
-            if cut != Some(Cut::Before) && server.write_all(message).is_err() {
+            let sent = !matches!(cut, Some(Cut::Before | Cut::BeforeAndStayAway));
+            if sent && server.write_all(message).is_err() {
                 return;
             }
             if let Some(cut) = cut {
-                let _ = client.shutdown(Shutdown::Both);
-                if cut == Cut::AfterAndStayAway {
+                if matches!(cut, Cut::BeforeAndStayAway | Cut::AfterAndStayAway) {
                     self.go_away();
                 }
+                let _ = client.shutdown(Shutdown::Both);
                 return;
             }
         }
