@@ -6,7 +6,7 @@ use migrate_core::{
     fault::{self, Point},
     interrupt,
     ledger::{audit, history, history::Status},
-    record::{Direction, FailedState, MigrationFailed, Record},
+    record::{Direction, FailedState, Leftover, MigrationFailed, Record},
 };
 
 use super::Work;
@@ -79,6 +79,9 @@ impl Work<'_> {
     fn record_failure(&mut self, err: &Error, left: Left, ctx: &mut Ctx) -> Result<()> {
         self.run.reconnect_if_lost()?;
         interrupt::cancels(None);
+        for Leftover { object, problem, repair } in &self.leftovers {
+            log::warn!("{object}: {problem}; the next run repairs it with: {repair}");
+        }
         let error = match err {
             Error::Statement { error, .. } => Some(error),
             _ => None,
