@@ -20,6 +20,7 @@ mod lock_fence;
 mod lock_run;
 mod lock_standby;
 mod lock_stress;
+mod lost_server;
 mod pipes;
 mod records;
 mod refusals;

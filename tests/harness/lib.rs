@@ -6,6 +6,7 @@
 mod command_line;
 mod end_state;
 mod outcome;
+mod own_server;
 mod proxy;
 mod server;
 pub mod source;
@@ -13,5 +14,6 @@ pub mod source;
 mod world;
 
 pub use outcome::Outcome;
+pub use own_server::OwnServer;
 pub use proxy::{Cut, Proxy};
 pub use world::{Background, World};

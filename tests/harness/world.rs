@@ -39,9 +39,14 @@ pub struct World {
 impl World {
     #[expect(clippy::new_without_default, reason = "starts a server")]
     pub fn new() -> World {
+        World::at(server::new_database())
+    }
+
+    /// On another server than the tests' common one.
+    pub fn at(url: String) -> World {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("migrations")).unwrap();
-        World { dir, url: server::new_database(), env: Vec::new() }
+        World { dir, url, env: Vec::new() }
     }
 
     /// Writes a migration.

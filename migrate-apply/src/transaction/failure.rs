@@ -10,7 +10,7 @@ use migrate_core::{
     record::{Direction, FailedState, MigrationFailed, Record},
 };
 
-use super::{Writer, is_passing};
+use super::{Writer, is_passing, waiting};
 use crate::{run::Run, send::Stop, step::Step};
 
 impl Writer {
@@ -32,7 +32,12 @@ impl Writer {
             (None, Stop::Lost(source)) => {
                 Error::ConnectionLost { version, name, left: Left::Nothing, source }
             }
-            (None, Stop::Refused(error)) if is_passing(&error) => {
+            (None, Stop::Refused(mut error)) if is_passing(&error) => {
+                if let Ok(prepared) = waiting::prepared(&run.session)
+                    && let Some(oldest) = prepared.first()
+                {
+                    oldest.explain(&mut error);
+                }
                 let budget = humantime::format_duration(self.limits.retry_budget).to_string();
                 Error::LocksBusy { version, name, error, budget }
             }

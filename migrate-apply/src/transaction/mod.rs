@@ -6,6 +6,7 @@
 pub(crate) mod commit;
 mod failure;
 pub(crate) mod record;
+mod waiting;
 
 use std::{
     thread,
@@ -91,7 +92,7 @@ impl Writer {
                         && run.stopped(String::new).is_none() =>
                 {
                     retries += 1;
-                    self.pause(step, &error, start, ctx);
+                    self.pause(run, step, &error, start, ctx);
                 }
                 stop => return Err(self.give_up(run, step, stop, start, ctx)),
             }
@@ -208,13 +209,15 @@ impl Writer {
         send::run_script(&run.session, flight, step, &mut answered, &stopped, ctx)
     }
 
-    fn pause(&self, step: &Step, error: &StatementError, start: Instant, ctx: &mut Ctx) {
+    fn pause(&self, run: &Run, step: &Step, error: &StatementError, start: Instant, ctx: &mut Ctx) {
         let pause = Duration::from_millis(fastrand::u64(50..=MAX_PAUSE_MS));
         log::warn!("migration {}: {}; rolled back, trying again", step.version, error.message);
         ctx.emit(Record::LockWaited(LockWaited {
             waiting_for: error.at.as_ref().map(ToString::to_string).unwrap_or_default(),
             waited_ms: start.elapsed().as_millis() as u64,
-            holders: Vec::new(),
+            holders: waiting::prepared(&run.session)
+                .map(|all| all.iter().map(waiting::Prepared::holder).collect())
+                .unwrap_or_default(),
             queue: 0,
         }));
         thread::sleep(pause);
