@@ -38,7 +38,10 @@ impl Step {
         let mut up = pending.migration.up.clone();
         let summary = check_each(&up, |kind| worst = worst.max(crate::plan::risk_of(kind)))?;
         up.transaction = summary.transaction;
-        if let Some(run) = pending.unfinished.filter(|it| up.transaction && it.in_part) {
+        if let Some(run) = pending
+            .unfinished
+            .filter(|it| up.transaction && (it.in_part || it.status == Status::Running))
+        {
             return Err(done_in_part(run));
         }
         let mut down = pending.migration.down.clone();

@@ -1,4 +1,5 @@
--- What a migration may not change of the ledger in schema $1: which tables it is, and what this transaction did to their rows.
+-- What a migration may not change of the ledger: which tables it is, and what this transaction did to their rows. The
+-- name of the schema is put into the text as a literal, so it may stand in no comment.
 select string_agg(concat_ws(' ',
            relname, oid, relfilenode, relkind, relnatts, relrowsecurity, relhasrules,
            pg_stat_get_xact_tuples_inserted(oid), pg_stat_get_xact_tuples_updated(oid),

@@ -165,7 +165,7 @@ fn a_prepared_transaction_in_the_way_is_named() {
     let busy =
         world.run("migrate-apply up --lock-timeout 50ms --retry-budget 300ms").expect(Exit::Busy);
     assert!(busy.stderr.contains("'left over' of `postgres`"), "{busy}");
-    assert!(busy.stderr.contains("holds locks on t"), "{busy}");
+    assert!(busy.stderr.contains("holds locks on public.t"), "{busy}");
     assert!(busy.stderr.contains("rollback prepared 'left over'"), "{busy}");
     let waited = busy.of_type("lock.waited");
     assert_eq!(waited[0]["holders"][0]["state"], "prepared transaction", "{busy}");

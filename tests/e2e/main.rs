@@ -29,4 +29,5 @@ mod session_state;
 mod shop;
 mod signals;
 mod sql;
+mod traces;
 mod usage;
