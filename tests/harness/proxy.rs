@@ -103,16 +103,21 @@ impl State {
         while let Ok(count @ 1..) = client.read(&mut buffer) {
             let message = &buffer[..count];
             let cut = self.decide(message);
+            if matches!(cut, Some(Cut::BeforeAndStayAway | Cut::AfterAndStayAway)) {
+                self.away.store(true, Ordering::SeqCst);
+            }
+            if cut.is_some() {
+                // First of all, or the answer might get through.
+                let _ = client.shutdown(Shutdown::Both);
+            }
             let sent = !matches!(cut, Some(Cut::Before | Cut::BeforeAndStayAway));
             if sent && server.write_all(message).is_err() {
                 return;
             }
-            if let Some(cut) = cut {
-                if matches!(cut, Cut::BeforeAndStayAway | Cut::AfterAndStayAway) {
-                    self.go_away();
-                }
-                let _ = client.shutdown(Shutdown::Both);
-                return;
+            match cut {
+                None => (),
+                Some(Cut::Before | Cut::After) => return,
+                Some(Cut::BeforeAndStayAway | Cut::AfterAndStayAway) => return self.go_away(),
             }
         }
     }
@@ -130,7 +135,6 @@ impl State {
     }
 
     fn go_away(&self) {
-        self.away.store(true, Ordering::SeqCst);
         for stream in self.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
         }
