@@ -195,6 +195,7 @@ pub(crate) fn run_steps(
             if step.script.transaction {
                 writer.apply(run, std::slice::from_ref(step), ctx)?;
             } else {
+                writer.lent();
                 journalled::apply(run, step, limits, ctx)?;
             }
             *done += 1;

@@ -69,7 +69,10 @@ fn failed(step: &Step, err: &Error, elapsed: Duration) -> MigrationFailed {
         version: step.version.clone(),
         name: step.name.clone(),
         direction: step.direction,
-        state: FailedState::RolledBack,
+        state: match err {
+            Error::Statement { left: Left::Part, .. } => FailedState::Partial,
+            _ => FailedState::RolledBack,
+        },
         message: error.map_or_else(|| err.to_string(), |it| it.message.clone()),
         sqlstate: error.and_then(|it| it.sqlstate.clone()),
         file: at.map(|it| it.file.clone()),

@@ -8,8 +8,9 @@ mod failure;
 pub(crate) mod record;
 mod waiting;
 
+use record::STATE;
 use std::{
-    thread,
+    mem, thread,
     time::{Duration, Instant},
 };
 
@@ -31,7 +32,10 @@ use crate::{
     step::Step,
 };
 
-pub(crate) const CLEANUP: &str = include_str!("../../sql/cleanup.sql");
+const CLEANUP_CHEAP: &str = include_str!("../../sql/cleanup.sql");
+/// What a script may leave in its session beside settings.
+pub(crate) const CLEANUP: &str =
+    concat!(include_str!("../../sql/cleanup.sql"), include_str!("../../sql/cleanup_left_over.sql"));
 /// No pause between two tries is longer.
 pub(crate) const MAX_PAUSE_MS: u64 = 500;
 /// How long locks may be waited for.
@@ -49,6 +53,8 @@ pub(crate) struct Writer {
     prepared: Option<(i32, [Prepared; 3])>,
     /// Of the transaction before, whose COMMIT is looked at once more.
     last_xid: Option<i64>,
+    /// Whether the session is known to hold nothing that takes time to find and take away.
+    clean: bool,
 }
 
 /// What the first message of a transaction found.
@@ -61,7 +67,13 @@ struct Begun {
 
 impl Writer {
     pub(crate) fn new(limits: Limits) -> Writer {
-        Writer { limits, prepared: None, last_xid: None }
+        Writer { limits, prepared: None, last_xid: None, clean: false }
+    }
+
+    /// A step outside a transaction had the session, and may have deallocated what was prepared.
+    pub(crate) fn lent(&mut self) {
+        self.clean = false;
+        self.prepared = None;
     }
 
     /// Applies `steps` in one transaction.
@@ -122,6 +134,7 @@ impl Writer {
         ctx: &mut Ctx,
     ) -> Result<Vec<Line>, Stop> {
         self.prepare(run)?;
+        let clean = mem::replace(&mut self.clean, false);
         interrupt::leaves(Some("the transaction under way is rolled back by the server".into()));
         let mut begun = Begun::default();
         let mut lines = Vec::new();
@@ -132,7 +145,7 @@ impl Writer {
             }
             ctx.emit(Record::MigrationStarted(step.started(None)));
             let start = Instant::now();
-            let totals = self.statements(run, step, &mut begun, ctx)?;
+            let totals = self.statements(run, step, clean, &mut begun, ctx)?;
             let execution = start.elapsed();
             fault::hit(Point::BeforeRecord);
             lines.push(self.record(run, step, totals, execution, retries, &begun, ctx)?);
@@ -161,22 +174,22 @@ impl Writer {
         &mut self,
         run: &Run,
         step: &Step,
+        clean: bool,
         begun: &mut Begun,
         ctx: &mut Ctx,
     ) -> Result<Totals, Stop> {
         let mut flight = Flight::new(&run.session);
         let view = run.script_view(Some(self.limits.lock_timeout));
-        let state = run.ledger.state_sql();
         let first = begun.xid.is_none();
         if first {
-            flight.send(CLEANUP.to_owned());
+            flight.send(if clean { CLEANUP_CHEAP } else { CLEANUP }.to_owned());
             flight.send(format!(
-                "begin; {}; {state}; select txid_current() as xid, txid_status({}) as before; {view}",
+                "begin; {}; execute {STATE}; select txid_current() as xid, txid_status({}) as before; {view}",
                 run.lease.fence_sql(&run.ledger),
                 self.last_xid.map_or("null".to_owned(), |it| it.to_string()),
             ));
         } else {
-            flight.send(format!("{state}; {view}"));
+            flight.send(format!("execute {STATE}; {view}"));
         }
         let last_xid = self.last_xid;
         let mut answered = |flight: &mut Flight<'_>, _: &mut Ctx| -> Result<(), Stop> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use migrate_core::{
     ctx::Ctx,
-    error::{Error, PgError, Result, StatementError},
+    error::{Error, Left, PgError, Result, StatementError},
     ledger::audit,
     record::{Direction, Line, Record},
 };
@@ -18,6 +18,11 @@ use crate::{
 };
 
 const APPLIED: &str = include_str!("../../../migrate-core/sql/history_applied.sql");
+const LEFT_OVER_SQL: &str = include_str!("../../sql/left_over.sql");
+/// Prepared on the session, as planning takes longer than running: the ledger's state, and
+/// whether the script has left something.
+pub(super) const STATE: &str = "_migration_state";
+const LEFT_OVER: &str = "_migration_left_over";
 const ROLLED_BACK: &str = include_str!("../../../migrate-core/sql/history_rolled_back.sql");
 
 impl Writer {
@@ -58,9 +63,8 @@ impl Writer {
         let client = run.session.client();
         // The lock is a statement of its own, in front of those that read what it guards.
         let view = format!(
-            "{}; {}; {}",
+            "{}; execute {STATE}; execute {LEFT_OVER}; {}",
             run.ledger_view(),
-            run.ledger.state_sql(),
             run.ledger.sql(audit::LOCK)
         );
         let common: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
@@ -99,20 +103,14 @@ impl Writer {
             false => Stop::Refused(Box::new(crate::failure::of_server(&error))),
         };
         let answers = reset.map_err(lost)?;
-        if state_in(&answers) != begun.ledger.as_deref() {
+        if said(&answers, "ledger") != begun.ledger.as_deref() {
             return Err(Stop::Refused(Box::new(ledger_changed())));
         }
+        self.clean = said(&answers, "left_over") == Some("f");
         recorded.map_err(lost)?;
         let now: Option<i64> = appended.map_err(lost)?.and_then(|row| row.get("xid"));
         if now.is_none() || now != begun.xid {
-            return Err(Stop::Other(Error::refused(
-                "transaction_ended",
-                format!(
-                    "migration {} `{}` ended the transaction that it ran in",
-                    step.version, step.name
-                ),
-                "what it had done by then is in the database; look, then use `migrate-apply resolve`",
-            )));
+            return Err(Stop::Other(transaction_ended(step)));
         }
         Ok(line)
     }
@@ -124,12 +122,18 @@ impl Writer {
         }
         let client = run.session.client();
         let [up, down, append] = [APPLIED, ROLLED_BACK, audit::APPEND].map(|it| run.ledger.sql(it));
-        let (up, down, append) = run.session.wait(futures_util::future::join3(
+        let looks = format!(
+            "deallocate all; prepare {STATE} as {}; prepare {LEFT_OVER} as {LEFT_OVER_SQL}",
+            run.ledger.state_sql()
+        );
+        let (looks, up, down, append) = run.session.wait(futures_util::future::join4(
+            client.batch_execute(&looks),
             client.prepare(&up),
             client.prepare(&down),
             client.prepare(&append),
         ));
         let doing = "prepare the ledger's statements";
+        looks.map_err(Error::database(doing))?;
         self.prepared = Some((
             pid,
             [
@@ -142,10 +146,27 @@ impl Writer {
     }
 }
 
-/// The ledger's state among the answers to a message.
-pub(crate) fn state_in(answers: &[SimpleQueryMessage]) -> Option<&str> {
+/// What it had done by then stays, and nobody knows what that is.
+fn transaction_ended(step: &Step) -> Error {
+    Error::Statement {
+        version: step.version.clone(),
+        name: step.name.clone(),
+        error: Box::new(StatementError {
+            message: "the script ended the transaction that it ran in".to_owned(),
+            hint: Some(
+                "what it had done by then is in the database: look, then use `migrate-apply resolve`"
+                    .to_owned(),
+            ),
+            ..StatementError::default()
+        }),
+        left: Left::Part,
+    }
+}
+
+/// The column of that name among the answers to a message.
+pub(crate) fn said<'a>(answers: &'a [SimpleQueryMessage], name: &str) -> Option<&'a str> {
     answers.iter().find_map(|it| match it {
-        SimpleQueryMessage::Row(row) => row.try_get("ledger").ok().flatten(),
+        SimpleQueryMessage::Row(row) => row.try_get(name).ok().flatten(),
         _ => None,
     })
 }
