@@ -29,5 +29,6 @@ mod session_state;
 mod shop;
 mod signals;
 mod sql;
+mod statement_locks;
 mod traces;
 mod usage;

@@ -2,8 +2,10 @@
 
 pub mod alone;
 pub mod check;
+pub mod effects;
 pub mod kind;
 pub mod lexer;
+pub mod lock_mode;
 pub mod position;
 mod setting;
 pub mod split;

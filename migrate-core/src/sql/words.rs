@@ -136,6 +136,18 @@ impl<'a> Words<'a> {
         Some(name)
     }
 
+    /// What stands before the last dot of a name: the table of a column.
+    pub(super) fn qualifier(&mut self) -> Option<Name> {
+        let mut name = Name { schema: None, name: self.identifier()? };
+        let mut qualifier = None;
+        while self.accept_kind(TokenKind::Dot) {
+            qualifier = Some(name.clone());
+            name.schema = Some(name.name);
+            name.name = self.identifier()?;
+        }
+        qualifier
+    }
+
     pub(super) fn names(&mut self) -> Vec<Name> {
         let mut names = Vec::from_iter(self.name());
         while self.accept_kind(TokenKind::Comma) {
