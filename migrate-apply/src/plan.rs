@@ -7,8 +7,8 @@ use migrate_core::{
     ledger::history,
     migration::{Migration, dir, risk::Risk, version::Version},
     plan::{self, Bound, Choice, Pending},
-    record::{Direction, Plan, PlanStep, Record},
-    sql::kind::Kind,
+    record::{Direction, Finding, Plan, PlanStep, Record, Severity},
+    sql::effects::{Effects, Judge},
 };
 
 use crate::{run::Place, step::Step};
@@ -62,6 +62,8 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
 
 fn step(pending: &Pending<'_>) -> Result<PlanStep> {
     let step = Step::up(pending)?;
+    let mut findings = crate::validate::findings_of(pending.migration)?;
+    findings.extend(concerns(pending.migration)?);
     Ok(PlanStep {
         version: step.version.clone(),
         name: step.name.clone(),
@@ -69,7 +71,7 @@ fn step(pending: &Pending<'_>) -> Result<PlanStep> {
         checksum: step.checksum.clone(),
         down_checksum: step.way_back.as_ref().map(|(_, checksum)| checksum.clone()),
         risk: step.risk,
-        findings: crate::validate::findings_of(pending.migration)?,
+        findings,
         statements: step.summary.statements,
         transaction: step.script.transaction,
         estimate_ms: step.estimate_ms(),
@@ -81,25 +83,40 @@ pub(crate) fn risk(migration: &Migration) -> Result<Risk> {
     if let Some(risk) = migration.risk {
         return Ok(risk);
     }
-    let mut worst = Risk::Low;
+    let mut judge = Judge::default();
     for statement in migration.up.statements() {
-        worst = worst.max(risk_of(&statement?.kind));
-        if worst == Risk::High {
+        let statement = statement?;
+        judge.see(&Effects::of(statement.text(&migration.up.text), &statement.kind));
+        if judge.worst() == Risk::High {
             break;
         }
     }
-    Ok(worst)
+    Ok(judge.worst())
 }
 
-pub(crate) fn risk_of(kind: &Kind) -> Risk {
-    let tag = kind.tag();
-    let destroys = ["DROP TABLE", "DROP SCHEMA", "DROP DATABASE", "TRUNCATE TABLE", "TRUNCATE"];
-    let harmless = ["CREATE ", "COMMENT", "INSERT", "SELECT", "GRANT", "SET", "RESET"];
-    if destroys.contains(&tag) {
-        Risk::High
-    } else if harmless.iter().any(|it| tag.starts_with(it)) && tag != "CREATE INDEX" {
-        Risk::Low
-    } else {
-        Risk::Medium
+/// What its statements do to whoever uses the tables.
+fn concerns(migration: &Migration) -> Result<Vec<Finding>> {
+    let mut judge = Judge::default();
+    let mut findings = Vec::new();
+    for statement in migration.up.statements() {
+        let statement = statement?;
+        let effects = Effects::of(statement.text(&migration.up.text), &statement.kind);
+        for concern in judge.see(&effects) {
+            let at = statement.location(&migration.up.file);
+            findings.push(Finding {
+                severity: match concern.risk {
+                    Risk::High => Severity::Warning,
+                    Risk::Medium | Risk::Low => Severity::Info,
+                },
+                code: concern.code.to_owned(),
+                version: Some(migration.version.clone()),
+                message: format!("{} {}", statement.tag(), concern.message),
+                hint: concern.instead.map(str::to_owned),
+                file: Some(at.file),
+                line: Some(at.line),
+                column: Some(at.column),
+            });
+        }
     }
+    Ok(findings)
 }

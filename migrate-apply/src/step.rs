@@ -8,7 +8,11 @@ use migrate_core::{
     migration::{Migration, risk::Risk, script::Script, version::Version},
     plan::Pending,
     record::{Direction, MigrationApplied, MigrationStarted},
-    sql::{check::Summary, kind::Kind},
+    sql::{
+        check::Summary,
+        effects::{Effects, Judge},
+        kind::Kind,
+    },
 };
 
 use crate::{run::Run, send::Totals};
@@ -34,9 +38,14 @@ impl Step {
     /// Looks through the whole script first, so that nothing is sent of a file that cannot run.
     pub(crate) fn up(pending: &Pending<'_>) -> Result<Step> {
         let Migration { version, name, checksum, .. } = pending.migration;
-        let mut worst = Risk::Low;
         let mut up = pending.migration.up.clone();
-        let summary = check_each(&up, |kind| worst = worst.max(crate::plan::risk_of(kind)))?;
+        let stated = pending.migration.risk;
+        let mut judge = Judge::default();
+        let summary = check_each(&up, |statement, kind| {
+            if stated.is_none() {
+                judge.see(&Effects::of(statement, kind));
+            }
+        })?;
         up.transaction = summary.transaction;
         if let Some(run) = pending
             .unfinished
@@ -57,7 +66,7 @@ impl Step {
             script: up,
             checksum: checksum.clone(),
             way_back: down.zip(pending.migration.down_checksum.clone()),
-            risk: pending.migration.risk.unwrap_or(worst),
+            risk: stated.unwrap_or(judge.worst()),
             estimate: pending.migration.estimate,
             summary,
         })
@@ -170,10 +179,10 @@ fn unfinished(pending: &Pending<'_>, script: &Script) -> Option<i64> {
 
 /// Parses a script and refuses what cannot run; nothing is sent to the server.
 pub(crate) fn check(script: &Script) -> Result<Summary> {
-    check_each(script, |_| ())
+    check_each(script, |_, _| ())
 }
 
-fn check_each(script: &Script, see: impl FnMut(&Kind)) -> Result<Summary> {
+fn check_each(script: &Script, see: impl FnMut(&str, &Kind)) -> Result<Summary> {
     if let Some(batch) = script.batches.first() {
         return Err(Error::Sql {
             at: Location { file: script.file.clone(), line: batch.line, column: 1 },

@@ -29,11 +29,11 @@ pub struct Script {
 impl Script {
     /// Looks through the whole script; nothing of it may be sent before this has passed.
     pub fn check(&self) -> Result<Summary> {
-        self.check_each(|_| ())
+        self.check_each(|_, _| ())
     }
 
-    /// The same, and shows each statement's kind: a large script is not read a second time for it.
-    pub fn check_each(&self, see: impl FnMut(&Kind)) -> Result<Summary> {
+    /// The same, and shows each statement's text and kind: a large script is not read a second time for it.
+    pub fn check_each(&self, see: impl FnMut(&str, &Kind)) -> Result<Summary> {
         let mode = match (self.transaction, self.marked) {
             (false, _) => Mode::Alone,
             (true, true) => Mode::Transaction,

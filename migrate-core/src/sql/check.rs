@@ -37,7 +37,7 @@ pub fn check(
     text: &str,
     first_line: u32,
     mode: Mode,
-    mut see: impl FnMut(&Kind),
+    mut see: impl FnMut(&str, &Kind),
 ) -> Result<Summary> {
     let mut summary = Summary { transaction: mode != Mode::Alone, ..Summary::default() };
     // Of a script without marker, once it turned out to run outside a transaction.
@@ -45,7 +45,7 @@ pub fn check(
     let mut shape = Shape::Empty;
     for statement in split(file, text, first_line) {
         let statement = statement?;
-        see(&statement.kind);
+        see(statement.text(text), &statement.kind);
         let alone = !statement.kind.runs_in_transaction();
         if let Some(refused) = first_alone.take_if(|_| !alone) {
             return Err(refused);
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn outcome(text: &str, mode: Mode) -> String {
-        match check("f.sql", text, 1, mode, |_| ()) {
+        match check("f.sql", text, 1, mode, |_, _| ()) {
             Ok(Summary { statements, wrapped, .. }) => format!("{statements} {wrapped}"),
             Err(error) => error.to_string(),
         }
@@ -201,7 +201,7 @@ mod tests {
             outcome(text, Mode::Transaction),
             "f.sql:2:1: CREATE INDEX CONCURRENTLY cannot run in a transaction"
         );
-        let summary = check("f.sql", text, 1, Mode::Alone, |_| ()).unwrap();
+        let summary = check("f.sql", text, 1, Mode::Alone, |_, _| ()).unwrap();
         assert_eq!(summary, Summary { statements: 2, alone: 1, ..Summary::default() });
         assert_eq!(outcome("begin; select 1; commit; vacuum", Mode::Alone), "4 false");
     }
@@ -219,7 +219,7 @@ mod tests {
             (format!("select 1;{concurrently}"), Err("f.sql:1:10")),
             (format!("begin;{concurrently}commit"), Err("f.sql:1:7")),
         ] {
-            match (check("f.sql", &text, 1, Mode::Unmarked, |_| ()), expected) {
+            match (check("f.sql", &text, 1, Mode::Unmarked, |_, _| ()), expected) {
                 (Ok(found), Ok(expected)) => {
                     assert_eq!((found.statements, found.transaction), expected, "{text}");
                 }
