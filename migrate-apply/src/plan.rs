@@ -110,7 +110,7 @@ fn concerns(migration: &Migration) -> Result<Vec<Finding>> {
                 },
                 code: concern.code.to_owned(),
                 version: Some(migration.version.clone()),
-                message: format!("{} {}", statement.tag(), concern.message),
+                message: format!("{}: {} {}", at, statement.tag(), concern.message),
                 hint: concern.instead.map(str::to_owned),
                 file: Some(at.file),
                 line: Some(at.line),

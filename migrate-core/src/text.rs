@@ -7,8 +7,8 @@ use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Map, Value};
 
 use crate::record::{
-    ApplyFinished, Direction, DryRunPlace, Line, LockRow, MigrationApplied, MigrationRow, Record,
-    ResolvedAs, RunStatus, Severity, StatementDone, Validation,
+    ApplyFinished, Direction, DryRunPlace, Finding, Line, LockRow, MigrationApplied, MigrationRow,
+    Record, ResolvedAs, RunStatus, Severity, StatementDone, Validation,
 };
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
@@ -148,29 +148,22 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         }
         Record::MigrationCreated(it) => format!("Created {}", escape(&it.file)),
         Record::DryRunFinished(it) => dry_run::finished(it),
-        Record::Finding(it) => {
-            let mark = match it.severity {
-                Severity::Error => "✗",
-                Severity::Warning => "!",
-                Severity::Info => "·",
-            };
-            let mut text = format!("{mark} {}", escape(&it.message));
-            if let Some(hint) = &it.hint {
-                text += &format!("\n  hint: {}", escape(hint));
-            }
-            text
-        }
+        Record::Finding(it) => finding(it),
         Record::Validation(it) => validation(it),
         Record::PlanStep(it) => {
             let estimate = it.estimate_ms.map(|it| format!(", estimate {}", took(it)));
-            format!(
+            let mut text = format!(
                 "- {} {} (risk: {}, {}{})",
                 it.version,
                 escape(&it.name),
                 it.risk,
                 counted(it.statements, "statement"),
                 estimate.unwrap_or_default()
-            )
+            );
+            for it in it.findings.iter().filter(|it| it.severity != Severity::Info) {
+                text += &format!("\n{}", finding(it));
+            }
+            text
         }
         Record::Plan(it) => format!(
             "Plan {} of {} on `{}`",
@@ -264,6 +257,19 @@ fn applied(verb: &str, it: &MigrationApplied) -> String {
     }
     if it.commit.is_some() {
         text += " (the connection broke at COMMIT; the server says that it took place)";
+    }
+    text
+}
+
+fn finding(finding: &Finding) -> String {
+    let mark = match finding.severity {
+        Severity::Error => "✗",
+        Severity::Warning => "!",
+        Severity::Info => "·",
+    };
+    let mut text = format!("{mark} {}", escape(&finding.message));
+    if let Some(hint) = &finding.hint {
+        text += &format!("\n  hint: {}", escape(hint));
     }
     text
 }

@@ -22,6 +22,7 @@ mod lock_standby;
 mod lock_stress;
 mod lost_server;
 mod pipes;
+mod plan_risk;
 mod records;
 mod refusals;
 mod scratch;

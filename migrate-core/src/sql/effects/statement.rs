@@ -52,18 +52,21 @@ pub(super) fn read(statement: &str) -> Effects {
     if !depth::is_readable(statement) {
         return unknown();
     }
-    let parse = SourceFile::parse(statement);
-    let mut statements = parse.tree().stmts();
-    match (statements.next(), statements.next()) {
-        (Some(only), None) if parse.errors().is_empty() => {
-            let mut found = Found::default();
-            stmt(&only, &mut found);
-            if found.0.actions.is_empty() {
-                found.add(Class::NoTable, Relation::Unnamed);
-            }
-            found.0
+    // A bug of the parser is said, but it is no reason not to run what the server understands.
+    let found = std::panic::catch_unwind(|| {
+        let parse = SourceFile::parse(statement);
+        let mut statements = parse.tree().stmts();
+        let only = statements.next().filter(|_| statements.next().is_none())?;
+        let mut found = Found::default();
+        stmt(&only, &mut found);
+        parse.errors().is_empty().then_some(found.0)
+    });
+    match found {
+        Ok(Some(effects)) if effects.actions.is_empty() => {
+            Effects::one(Class::NoTable, Relation::Unnamed)
         }
-        _ => unknown(),
+        Ok(Some(effects)) => effects,
+        Ok(None) | Err(_) => unknown(),
     }
 }
 
