@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use migrate_core::sql::{
-    effects::{Effects, Facts, LockOn, Relation, Work},
+    effects::{Effects, Facts, Leaves, LockOn, Relation, Work},
     lock_mode::LockMode,
     split::split,
 };
@@ -91,6 +91,53 @@ fn waits_for(world: &World, sql: &str, table: &str) -> String {
         world.execute(&format!("select pg_terminate_backend({pid})"));
         mode
     })
+}
+
+#[test]
+fn what_is_interrupted_leaves_behind_what_the_table_of_facts_says() {
+    let world = World::new();
+    world.execute(TABLES);
+    for (sql, expected) in [
+        ("create index i on t (tx)", Leaves::Nothing),
+        ("create index concurrently i on t (tx)", Leaves::InvalidIndex),
+        ("drop index concurrently t_n", Leaves::InvalidIndex),
+        ("reindex index concurrently t_n_u", Leaves::InvalidIndex),
+        ("alter table pt detach partition pt1", Leaves::Nothing),
+        ("alter table pq detach partition pq1 concurrently", Leaves::PendingDetach),
+    ] {
+        let statement = split("case", sql, 1).next().unwrap().unwrap();
+        assert_eq!(Effects::of(sql, &statement.kind).leaves(), expected, "{sql}");
+        let before = world.query(LEFT_OVERS);
+        interrupt(&world, sql);
+        let new = match expected {
+            Leaves::InvalidIndex => [1, 0],
+            Leaves::PendingDetach => [0, 1],
+            Leaves::Nothing | Leaves::SomeDone => [0, 0],
+        };
+        let before: Vec<i32> = before.split(' ').map(|it| it.parse().unwrap()).collect();
+        let after = format!("{} {}", before[0] + new[0], before[1] + new[1]);
+        assert_eq!(world.query(LEFT_OVERS), after, "{sql}");
+    }
+}
+
+/// Invalid indexes, and partitions that are neither in nor out.
+const LEFT_OVERS: &str = "select concat_ws(' ', \
+     (select count(*) from pg_index where not indisvalid), \
+     (select count(*) from pg_inherits where inhdetachpending))";
+
+/// Ends the session of a statement while it waits for those who use the tables.
+fn interrupt(world: &World, sql: &str) {
+    let mut user = world.client();
+    user.batch_execute("begin; lock table t, pt, pq in row exclusive mode").unwrap();
+    let mut worker = world.client();
+    let pid: i32 = worker.query_one("select pg_backend_pid()", &[]).unwrap().get(0);
+    std::thread::scope(|scope| {
+        scope.spawn(move || worker.batch_execute(sql).unwrap_err());
+        world.wait_for(&format!(
+            "exists (select from pg_stat_activity where pid = {pid} and wait_event_type = 'Lock')"
+        ));
+        world.execute(&format!("select pg_terminate_backend({pid})"));
+    });
 }
 
 #[test]

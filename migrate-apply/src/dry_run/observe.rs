@@ -9,25 +9,13 @@ use migrate_core::{
     connect::session::Session,
     error::{Error, PgError, Result},
     record::{Impact, TableImpact, TableLock, TableSize},
+    sql::lock_mode::LockMode,
 };
 use tokio_postgres::types::Type;
 
 const TABLES: &str = include_str!("../../sql/dry_run_tables.sql");
 const SIZES: &str = include_str!("../../sql/dry_run_sizes.sql");
 const LOCKS: &str = include_str!("../../sql/dry_run_locks.sql");
-
-/// From weak to strong, and what cannot go on under each. The order is that of PostgreSQL's own
-/// table of conflicts; `schema changes` are those that ask for more than the lock leaves.
-const MODES: [(&str, &[&str]); 8] = [
-    ("AccessShareLock", &["schema changes"]),
-    ("RowShareLock", &["schema changes"]),
-    ("RowExclusiveLock", &["index builds", "schema changes"]),
-    ("ShareUpdateExclusiveLock", &["index builds", "vacuum", "schema changes"]),
-    ("ShareLock", &["writes", "vacuum", "schema changes"]),
-    ("ShareRowExclusiveLock", &["writes", "index builds", "vacuum", "schema changes"]),
-    ("ExclusiveLock", &["writes", "index builds", "vacuum", "schema changes"]),
-    ("AccessExclusiveLock", &["reads", "writes", "index builds", "vacuum", "schema changes"]),
-];
 
 /// Catalogs that all databases of a server share, and that nobody may change from a copy.
 const SHARED: [&str; 7] = [
@@ -248,16 +236,17 @@ pub(super) fn locks(session: &Session, pid: i32) -> Result<Vec<Seen>, PgError> {
 /// The shared catalog that a transaction is changing, if it does.
 pub(super) fn shared_change(seen: &[Seen]) -> Option<&str> {
     seen.iter()
-        .filter(|it| strength(&it.mode) >= strength("RowExclusiveLock"))
+        .filter(|it| strength(&it.mode) >= Some(LockMode::RowExclusive))
         .filter_map(|it| it.shared.as_deref()?.rsplit('.').next())
         .find(|it| SHARED.contains(it))
 }
 
-fn strength(mode: &str) -> usize {
-    MODES.iter().position(|(it, _)| *it == mode).map_or(0, |it| it + 1)
+/// None is weaker than all: a table that was not locked yet.
+fn strength(mode: &str) -> Option<LockMode> {
+    LockMode::from_name(mode)
 }
 
 fn blocks(mode: &str) -> Vec<String> {
-    let found = MODES.iter().find(|(it, _)| *it == mode);
-    found.map_or_else(Vec::new, |(_, blocks)| blocks.iter().map(|it| (*it).to_owned()).collect())
+    let mode = LockMode::from_name(mode);
+    mode.iter().flat_map(|it| it.blocks()).map(str::to_owned).collect()
 }
