@@ -12,6 +12,7 @@ mod docs;
 mod dry_run_copy;
 mod dry_run_here;
 mod errors;
+mod failover;
 mod harness_works;
 mod histories;
 mod journalled;

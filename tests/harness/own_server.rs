@@ -16,6 +16,8 @@ use postgres::{Client, NoTls};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
+use crate::World;
+
 /// It is gone when this is dropped.
 pub struct OwnServer {
     dir: TempDir,
@@ -35,6 +37,41 @@ impl OwnServer {
         let server = OwnServer { dir, settings: settings.to_vec(), postgres };
         server.wait_until_ready();
         server
+    }
+
+    /// A hot standby of it, with all that is in it now.
+    pub fn standby(&self) -> OwnServer {
+        let dir = tempfile::Builder::new().prefix("migrate-standby-").tempdir_in("/tmp").unwrap();
+        let copied = program(&dir, "pg_basebackup")
+            .args(["--pgdata=data", "--write-recovery-conf", "--wal-method=stream"])
+            .args(["--checkpoint=fast", "--no-sync", "--dbname", &self.url()])
+            .status();
+        assert!(copied.unwrap().success());
+        let postgres = start(&dir, &self.settings);
+        let standby = OwnServer { dir, settings: self.settings.clone(), postgres };
+        standby.wait_until_ready();
+        standby
+    }
+
+    /// Of a standby: nothing of the primary reaches it any more.
+    pub fn cut_off(&self) {
+        let standby = World::at(self.url());
+        standby.execute("alter system set primary_conninfo = ''");
+        standby.execute("select pg_reload_conf()");
+        standby.wait_for("not exists (select from pg_stat_wal_receiver)");
+    }
+
+    /// Makes a primary of a standby that has all that `primary` has written; the old one goes on.
+    pub fn take_over(&self, primary: &World) {
+        let end = primary.query("pg_current_wal_lsn()");
+        let standby = World::at(self.url());
+        standby.wait_for(&format!("pg_last_wal_replay_lsn() >= '{end}'"));
+        self.promote();
+    }
+
+    /// Makes a primary of a standby as it is.
+    pub fn promote(&self) {
+        assert_eq!(World::at(self.url()).query("pg_promote()"), "true");
     }
 
     pub fn url(&self) -> String {
@@ -79,7 +116,9 @@ fn start(dir: &TempDir, settings: &[&str]) -> Child {
 
 /// Of the same version as the tests' common server, as an account that may run it.
 fn program(dir: &TempDir, name: &str) -> Command {
-    let mut command = Command::new(find(Required::Server, None).unwrap().bin_dir.join(name));
+    // Behind links to the server's programs alone, where the others are.
+    let postgres = find(Required::Server, None).unwrap().bin_dir.join("postgres");
+    let mut command = Command::new(postgres.canonicalize().unwrap().with_file_name(name));
     if is_root() {
         let account = Account::for_folder(Path::new("/")).unwrap();
         std::os::unix::fs::chown(dir.path(), Some(account.uid), Some(account.gid)).unwrap();

@@ -40,18 +40,20 @@ struct State {
     rule: Mutex<Option<(Vec<u8>, usize, Cut)>>,
     away: AtomicBool,
     open: Mutex<Vec<UnixStream>>,
+    /// The path of the server's socket.
+    server: Mutex<String>,
 }
 
 impl Proxy {
     pub fn new(world: &World) -> Proxy {
         let dir = tempfile::Builder::new().prefix("proxy-").tempdir_in("/tmp").unwrap();
         let listener = UnixListener::bind(dir.path().join(".s.PGSQL.5432")).unwrap();
-        let server = format!("{}/.s.PGSQL.5432", host(world.url()));
         let state = Arc::new(State::default());
+        *state.server.lock().unwrap() = socket(world.url());
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming() {
-                accepting.connect(client.unwrap(), &server);
+                accepting.connect(client.unwrap());
             }
         });
         Proxy { dir, state }
@@ -76,14 +78,21 @@ impl Proxy {
     pub fn come_back(&self) {
         self.state.away.store(false, Ordering::SeqCst);
     }
+
+    /// Cuts all connections, and leads to another server from now on.
+    pub fn fail_over(&self, url: &str) {
+        *self.state.server.lock().unwrap() = socket(url);
+        self.state.go_away();
+        self.come_back();
+    }
 }
 
 impl State {
-    fn connect(self: &Arc<State>, client: UnixStream, server: &str) {
+    fn connect(self: &Arc<State>, client: UnixStream) {
         if self.away.load(Ordering::SeqCst) {
             return;
         }
-        let server = UnixStream::connect(server).unwrap();
+        let server = UnixStream::connect(&*self.server.lock().unwrap()).unwrap();
         let copy = |stream: &UnixStream| stream.try_clone().unwrap();
         self.open.lock().unwrap().push(copy(&client));
         let (answers, asker) = (copy(&server), copy(&client));
@@ -139,6 +148,10 @@ impl State {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+}
+
+fn socket(url: &str) -> String {
+    format!("{}/.s.PGSQL.5432", host(url))
 }
 
 /// The folder of the socket in a connection string of the harness.
