@@ -30,14 +30,19 @@ pub fn read_dir(dir: &Path) -> Result<Vec<Migration>> {
     let workers = thread::available_parallelism().map_or(1, usize::from).min(8);
     // A thread costs about as much as reading a few dozen small files.
     let chunk = names.len().div_ceil(workers).max(64);
-    let read = |names: &[OsString]| -> Result<Vec<File>> {
-        names.iter().filter_map(|name| read_file(dir, &folder, name).transpose()).collect()
+    let read = |names: &[OsString], room: usize| -> Result<Vec<File>> {
+        let mut files = Vec::with_capacity(room);
+        for name in names {
+            files.extend(read_file(dir, &folder, name)?);
+        }
+        Ok(files)
     };
     let files = thread::scope(|scope| {
         let mut chunks = names.chunks(chunk);
         let first = chunks.next().unwrap_or_default();
-        let others: Vec<_> = chunks.map(|names| scope.spawn(move || read(names))).collect();
-        let mut files = read(first)?;
+        let others: Vec<_> =
+            chunks.map(|names| scope.spawn(move || read(names, names.len()))).collect();
+        let mut files = read(first, names.len())?;
         for other in others {
             files.extend(other.join().unwrap_or_else(|cause| panic::resume_unwind(cause))?);
         }
