@@ -100,7 +100,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         choice.target = plan.last.clone();
         choice.steps = Some(plan.plan.steps as usize);
     }
-    let pending = pending(files, runs, &choice, &place.session, &place.ledger)?;
+    let pending = plan::pending(files, runs, &choice)?;
     let steps = pending.iter().map(Step::up).collect::<Result<Vec<_>>>()?;
     if let Some(plan) = &plan {
         check_plan(plan, &pending, runs, &place)?;
@@ -237,28 +237,6 @@ pub(crate) fn end(
     result.map(|()| Exit::Ok)
 }
 
-/// What is pending by `runs`.
-fn pending<'a>(
-    files: &'a [Migration],
-    runs: &'a [history::Run],
-    choice: &Choice,
-    session: &Session,
-    ledger: &Ledger,
-) -> Result<Vec<Pending<'a>>> {
-    let pending = plan::pending(files, runs, choice)?;
-    if !pending.is_empty() && !runs.is_empty() {
-        let half = history::unfinished_down(session, ledger)?;
-        if let Some(run) = half.first() {
-            return Err(Error::refused(
-                "half_rolled_back",
-                format!("migration {} `{}` is rolled back in part", run.version, run.name),
-                "finish it with `migrate-apply down`, or decide with `migrate-apply resolve`",
-            ));
-        }
-    }
-    Ok(pending)
-}
-
 /// What is pending under the lock; `steps` that were made before it and still hold are kept.
 fn still_to_do(
     files: &[Migration],
@@ -268,7 +246,7 @@ fn still_to_do(
 ) -> Result<Vec<Step>> {
     let runs = history::look(&run.session, &run.ledger)?;
     let mut made = steps.into_iter().peekable();
-    pending(files, &runs, choice, &run.session, &run.ledger)?
+    plan::pending(files, &runs, choice)?
         .iter()
         .map(|it| {
             while made.next_if(|step| step.version < it.migration.version).is_some() {}

@@ -72,11 +72,15 @@ fn pending(known: &Known<'_>) -> Option<Result<PendingRow>> {
         matches!(
             known.state,
             MigrationState::Pending | MigrationState::Failed | MigrationState::OutOfOrder
-        )
+        ) && !is_rolled_back_in_part(known)
     })?;
     // A file that cannot be parsed is a finding already.
     let risk = crate::plan::risk(file).unwrap_or(migrate_core::migration::risk::Risk::High);
     Some(Ok(PendingRow { version: file.version.clone(), file: file.file.clone(), risk }))
+}
+
+fn is_rolled_back_in_part(known: &Known<'_>) -> bool {
+    known.run.is_some_and(|it| it.rolled_back_in_part)
 }
 
 /// What is wrong with a file by itself.
@@ -147,12 +151,17 @@ fn against_history(known: &Known<'_>) -> Option<Finding> {
             "is older than the newest applied one",
             "give it a newer version, or apply it with `--allow-out-of-order`",
         ),
+        MigrationState::Failed if is_rolled_back_in_part(known) => (
+            "is rolled back in part",
+            "finish it with `migrate-apply down`, or decide with `migrate-apply resolve`",
+        ),
         MigrationState::Failed => (
             "did not end well when it last ran",
             "mend the cause and run `migrate-apply up`, or decide with `migrate-apply resolve`",
         ),
     };
-    let failed = known.state == MigrationState::Failed;
+    // `up` tries a failed one again, but does not go on over one that is rolled back in part.
+    let failed = known.state == MigrationState::Failed && !is_rolled_back_in_part(known);
     Some(Finding {
         severity: if failed { Severity::Warning } else { Severity::Error },
         code: known.state.as_str().to_owned(),

@@ -2,7 +2,8 @@
 select id, version, name, checksum, status, applied_at, execution_ms, applied_by, error, run_id, risk,
        status in ('running', 'failed') and exists (
            select from {ledger}._migration_progress as p where p.history_id = h.id
-       ) as in_part
+       ) as in_part,
+       false as rolled_back_in_part
 from {ledger}._migration_history as h
 where direction = 'down' and status in ('running', 'failed')
   and not exists (

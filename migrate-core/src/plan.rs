@@ -56,6 +56,7 @@ pub fn known<'a>(files: &'a [Migration], runs: &'a [Run]) -> Vec<Known<'a>> {
 
 fn without_file(run: &Run) -> Option<Known<'_>> {
     let state = match run.status {
+        Status::Applied if run.rolled_back_in_part => MigrationState::Failed,
         Status::Applied => MigrationState::Missing,
         Status::Running => MigrationState::Failed,
         Status::Failed if run.in_part => MigrationState::Failed,
@@ -66,6 +67,9 @@ fn without_file(run: &Run) -> Option<Known<'_>> {
 
 fn state(file: &Migration, run: Option<&Run>, newest: Option<&Version>) -> MigrationState {
     let same = |run: &Run| run.checksum == file.checksum && run.name == file.name;
+    if run.is_some_and(|it| it.rolled_back_in_part) {
+        return MigrationState::Failed;
+    }
     match run.map(|run| (run.status, same(run))) {
         Some((Status::Applied, true)) => MigrationState::Applied,
         Some((Status::Applied, false)) => MigrationState::Changed,
@@ -139,6 +143,13 @@ pub fn pending<'a>(
 }
 
 fn refuse_drift(known: &Known<'_>) -> Result<()> {
+    if let Some(run) = known.run.filter(|it| it.rolled_back_in_part) {
+        return Err(Error::refused(
+            "half_rolled_back",
+            format!("migration {} `{}` is rolled back in part", run.version, run.name),
+            "finish it with `migrate-apply down`, or decide with `migrate-apply resolve`",
+        ));
+    }
     match (known.state, known.file, known.run) {
         (MigrationState::Changed, Some(file), Some(run)) if file.checksum == run.checksum => {
             Err(Error::refused(
@@ -267,6 +278,7 @@ mod tests {
             run_id: "r".into(),
             risk: None,
             in_part: false,
+            rolled_back_in_part: false,
         }
     }
 
@@ -332,6 +344,17 @@ mod tests {
         let half = [Run { in_part: true, ..started }];
         let gone = pending(&[], &half, &Choice::default());
         assert!(matches!(gone, Err(Error::Refused { kind: "missing", .. })));
+    }
+
+    #[test]
+    fn nothing_goes_on_over_a_migration_that_is_rolled_back_in_part() {
+        let files = three();
+        let half = Run { rolled_back_in_part: true, ..run(1, &files[0], Status::Applied) };
+        let half = std::slice::from_ref(&half);
+        assert_eq!(known(&files, half)[0].state, MigrationState::Failed);
+        assert_eq!(known(&[], half)[0].state, MigrationState::Failed);
+        let err = pending(&files[..1], half, &Choice::default());
+        assert!(matches!(err, Err(Error::Refused { kind: "half_rolled_back", .. })));
     }
 
     #[test]

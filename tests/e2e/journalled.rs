@@ -309,3 +309,29 @@ fn a_script_outside_a_transaction_cannot_rewrite_the_history() {
         world.assert_sound();
     }
 }
+
+#[test]
+fn a_migration_that_is_rolled_back_in_part_is_not_called_applied() {
+    let world = world(
+        "create index concurrently one on t (i);\ncreate index concurrently two on t (j);\n\
+         -- migrate:down transaction:false\n\
+         drop index concurrently two;\ndrop index concurrently one;",
+    );
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    world.execute("alter index one rename to other");
+    let _ = world.run("migrate-apply down").expect(Exit::Partial);
+    let status = world.run("migrate-apply status --exit-code").expect(Exit::No);
+    assert_eq!(status.one("migration")["state"], "failed");
+    let invalid = world.run("migrate-apply validate").expect(Exit::No);
+    assert_eq!(invalid.one("finding")["message"], "migration 1 `m` is rolled back in part");
+    assert_eq!(invalid.one("validation")["pending"].as_array().unwrap().len(), 0);
+    let refused = world.run("migrate-apply up").expect(Exit::Refused);
+    assert_eq!(refused.one("error")["kind"], "half_rolled_back");
+
+    world.execute("alter index other rename to one");
+    let _ = world.run("migrate-apply down").expect(Exit::Ok);
+    assert_eq!(indexes(&world), "none");
+    assert_eq!(world.run("migrate-apply status").one("migration")["state"], "pending");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    assert_eq!(indexes(&world), "one true, two true");
+}

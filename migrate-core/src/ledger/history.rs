@@ -68,6 +68,8 @@ pub struct Run {
     pub risk: Option<Risk>,
     /// It did not end, and some of its statements are done or began.
     pub in_part: bool,
+    /// It is applied, and a run down of it did not end that has done or begun some statements.
+    pub rolled_back_in_part: bool,
 }
 
 /// A run to record.
@@ -136,6 +138,7 @@ fn run(row: &Row) -> Result<Run> {
         run_id: row.get(9),
         risk: row.get::<_, Option<&str>>(10).and_then(|it| it.parse().ok()),
         in_part: row.get(11),
+        rolled_back_in_part: row.get(12),
     })
 }
 
