@@ -103,7 +103,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let pending = plan::pending(files, runs, &choice)?;
     let steps = pending.iter().map(Step::up).collect::<Result<Vec<_>>>()?;
     if let Some(plan) = &plan {
-        check_plan(plan, &pending, runs, &place)?;
+        check_plan(plan, &pending, runs, &place.session, &place.ledger)?;
     }
     if let Some(backup) = &backup {
         input::check_backup(backup, place.session.facts())?;
@@ -144,7 +144,7 @@ fn apply(
 ) -> Result<Exit> {
     let mut run = Run::begin(place, Direction::Up, args.wait, ctx)?;
     // Another run may have done it while this one waited for the lock.
-    let steps = match still_to_do(files, steps, choice, &run) {
+    let steps = match still_to_do(files, steps, choice, plan, &run) {
         Ok(steps) => steps,
         Err(err) => {
             run.finish(RunStatus::Failed, 0, 0, ctx)?;
@@ -242,11 +242,16 @@ fn still_to_do(
     files: &[Migration],
     steps: Vec<Step>,
     choice: &Choice,
+    plan: Option<&input::Planned>,
     run: &Run,
 ) -> Result<Vec<Step>> {
     let runs = history::look(&run.session, &run.ledger)?;
+    let pending = plan::pending(files, &runs, choice)?;
+    if let Some(plan) = plan {
+        check_plan(plan, &pending, &runs, &run.session, &run.ledger)?;
+    }
     let mut made = steps.into_iter().peekable();
-    plan::pending(files, &runs, choice)?
+    pending
         .iter()
         .map(|it| {
             while made.next_if(|step| step.version < it.migration.version).is_some() {}
@@ -263,14 +268,15 @@ fn check_plan(
     planned: &input::Planned,
     pending: &[Pending<'_>],
     runs: &[history::Run],
-    place: &Place,
+    session: &Session,
+    ledger: &Ledger,
 ) -> Result<()> {
     let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
-    let facts = place.session.facts();
+    let facts = session.facts();
     let bound = Bound {
         system_identifier: &facts.system_identifier,
         database: &facts.database,
-        ledger_schema: place.ledger.schema(),
+        ledger_schema: ledger.schema(),
         head: plan::newest(runs),
     };
     let now = plan::hash(bound, &migrations);

@@ -51,6 +51,26 @@ fn a_plan_does_not_hold_for_files_that_moved_or_for_another_database() {
 }
 
 #[test]
+fn a_plan_whose_head_moved_while_it_waited_for_the_lock_is_refused() {
+    let both = "-- migrate:up\ncreate table a ();\n-- migrate:down\ndrop table a;";
+    let world = two_tables().migration("1_a.sql", both);
+    let _ = world.run("migrate-apply up --steps 1").expect(Exit::Ok);
+    let _ = world.shell("migrate-apply plan > plan").expect(Exit::Ok);
+    let token = &world.run("migrate-lock acquire").expect(Exit::Ok).one("lock.acquired")["token"];
+    let up = world.spawn("migrate-apply up --plan plan");
+    world.wait_for(
+        "exists (select from pg_stat_activity where query like '%pg_%advisory_%lock%'
+                 and pid <> pg_backend_pid() and datname = current_database())",
+    );
+    let world = world.env("MIGRATE_LOCK_TOKEN", &token.to_string());
+    let _ = world.run("migrate-apply down").expect(Exit::Ok);
+    let _ = world.run(&format!("migrate-lock release --token {token}")).expect(Exit::Ok);
+    let moved = up.finish().expect(Exit::Refused);
+    assert_eq!(moved.one("error")["kind"], "plan_moved");
+    assert_eq!(world.query(HISTORY), "1rolled_back 1applied");
+}
+
+#[test]
 fn a_failure_upstream_or_an_input_without_the_record_is_refused() {
     let world = two_tables();
     for (upstream, kind) in [
