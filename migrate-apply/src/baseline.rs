@@ -45,11 +45,19 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
 fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Result<Exit> {
     let (session, ledger) = (&run.session, &run.ledger);
     let runs = history::all(session, ledger)?;
-    let known = |it: &Migration| {
-        runs.iter().any(|run| run.version == it.version && run.status != Status::RolledBack)
+    if let Some(half) = runs.iter().find(|it| it.version <= args.version && is_half_done(it)) {
+        return Err(Error::refused(
+            "done_in_part",
+            format!("migration {} `{}` is done in part", half.version, half.name),
+            "decide what it is with `migrate-apply resolve`, then run this again",
+        ));
+    }
+    // One that failed and was rolled back is what often shows that a baseline is needed.
+    let applied = |it: &Migration| {
+        runs.iter().any(|run| run.version == it.version && run.status == Status::Applied)
     };
     let chosen: Vec<&Migration> =
-        files.iter().filter(|it| it.version <= args.version && !known(it)).collect();
+        files.iter().filter(|it| it.version <= args.version && !applied(it)).collect();
     let lines: Vec<_> = chosen
         .iter()
         .map(|it| {
@@ -94,6 +102,10 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
     }
     lines.into_iter().for_each(|line| ctx.emit_line(line));
     Ok(Exit::Ok)
+}
+
+fn is_half_done(run: &history::Run) -> bool {
+    run.status == Status::Running || run.in_part || run.rolled_back_in_part
 }
 
 /// Files from before us may hold what we cannot run; they have been run already.

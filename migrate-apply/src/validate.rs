@@ -5,7 +5,7 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     ledger::{Presence, history},
-    migration::{Migration, dir},
+    migration::{Migration, dir, version::Version},
     plan::{self, Known},
     record::{Finding, MigrationState, PendingRow, Record, Severity, Validation},
 };
@@ -47,9 +47,11 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let mut findings: Vec<Finding> = known.iter().filter_map(against_history).collect();
     for file in &files {
         findings.extend(findings_of(file)?);
+        findings.extend(unmet(file, &files));
     }
     // What is applied is past planning for.
-    findings.retain(|it| it.code != "irreversible" || is_pending(&known, it));
+    let planned = ["irreversible", "requirement_missing"];
+    findings.retain(|it| !planned.contains(&it.code.as_str()) || is_pending(&known, it));
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count() as u32;
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
     let pending = known.iter().filter_map(pending).collect::<Result<Vec<_>>>()?;
@@ -77,6 +79,21 @@ fn pending(known: &Known<'_>) -> Option<Result<PendingRow>> {
     // A file that cannot be parsed is a finding already.
     let risk = crate::plan::risk(file).unwrap_or(migrate_core::migration::risk::Risk::High);
     Some(Ok(PendingRow { version: file.version.clone(), file: file.file.clone(), risk }))
+}
+
+/// Requirements that no `up` can meet: it goes by the order of versions.
+fn unmet<'a>(file: &'a Migration, files: &'a [Migration]) -> impl Iterator<Item = Finding> {
+    let met = |it: &Version| *it < file.version && files.iter().any(|other| other.version == *it);
+    file.requires.iter().filter(move |it| !met(it)).map(|it| Finding {
+        severity: Severity::Error,
+        code: "requirement_missing".to_owned(),
+        version: Some(file.version.clone()),
+        message: format!("{} requires {it}, and no file before it has that version", file.file),
+        hint: Some("add that one, or correct the `-- requires:` line".to_owned()),
+        file: Some(file.file.clone()),
+        line: None,
+        column: None,
+    })
 }
 
 fn is_rolled_back_in_part(known: &Known<'_>) -> bool {

@@ -57,6 +57,24 @@ fn a_migration_older_than_the_newest_applied_needs_a_flag_which_is_audited() {
 }
 
 #[test]
+fn a_requirement_that_no_file_can_meet_is_found_before_up_refuses_it() {
+    for requires in ["4", "3", "10"] {
+        let sql = format!("-- requires: 1, {requires}\ncreate table d ()");
+        let world = three_tables().migration("3_d.sql", &sql);
+        let said = format!("3_d.sql requires {requires}, and no file before it has that version");
+        for validate in ["migrate-apply validate", "migrate-apply validate --offline"] {
+            let findings = world.run(validate).expect(Exit::No).of_type("finding");
+            let found = findings.iter().any(|it| it["message"] == said);
+            assert!(found, "{requires}: {findings:?}");
+        }
+        let refused = world.run("migrate-apply up").expect(Exit::Refused);
+        assert_eq!(refused.one("error")["kind"], "requirement_missing");
+    }
+    let world = three_tables().migration("3_d.sql", "-- requires: 1, 2\ncreate table d ()");
+    let _ = world.run("migrate-apply validate").expect(Exit::Ok);
+}
+
+#[test]
 fn a_single_transaction_applies_all_or_nothing() {
     let world = three_tables().migration("11_d.sql", "create table d (); select nope");
     let failed = world.run("migrate-apply up --single-transaction").expect(Exit::Failed);
@@ -172,6 +190,24 @@ fn a_baseline_records_without_running_and_up_goes_on_behind_it() {
     assert_eq!(world.query(HISTORY), "1applied 2applied 10applied");
     let again = world.run("migrate-apply baseline 2").expect(Exit::Ok);
     assert!(again.stderr.contains("is recorded already"), "{again}");
+}
+
+#[test]
+fn a_baseline_takes_what_failed_and_refuses_what_is_done_in_part() {
+    let world = three_tables();
+    world.execute("create table a ()");
+    let _ = world.run("migrate-apply up").expect(Exit::Failed);
+    let baseline = world.run("migrate-apply baseline 1").expect(Exit::Ok);
+    assert_eq!(baseline.one("migration.baselined")["version"], "1");
+    assert_eq!(states(&world.run("migrate-apply status")), "1applied 2pending 10pending");
+
+    let half = "-- migrate:up transaction:false\ncreate table b ();\nselect 1 / 0;";
+    let world = world.migration("2_b.sql", half);
+    let _ = world.run("migrate-apply up").expect(Exit::Partial);
+    let refused = world.run("migrate-apply baseline 2").expect(Exit::Refused);
+    assert_eq!(refused.one("error")["message"], "migration 2 `b` is done in part");
+    assert_eq!(states(&world.run("migrate-apply status")), "1applied 2failed 10pending");
+    assert_eq!(world.query("select count(*) from _migration_locks"), "0");
 }
 
 #[test]
