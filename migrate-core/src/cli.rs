@@ -31,7 +31,8 @@ pub struct CommonArgs {
     pub database_url: Option<String>,
 
     /// Work under `[env.NAME]` of migrate.toml: its database, limits and gates
-    #[arg(long, value_name = "NAME", env = "MIGRATE_ENV", hide_env_values = true, global = true)]
+    /// [env: MIGRATE_ENV]
+    #[arg(long, value_name = "NAME", global = true)]
     pub env: Option<String>,
 
     /// The folder with the migration files [default: migrations]
@@ -184,8 +185,10 @@ fn not_parsed(tool: &'static Tool, err: &clap::Error) -> ExitCode {
     let wants_text = env::args().any(|it| ["text", "csv", "--output=text"].contains(&&*it));
     if !wants_text && !io::stdout().is_terminal() {
         let said = err.to_string();
-        let first = said.lines().next().and_then(|it| it.strip_prefix("error: "));
+        // What lacks may stand in lines of its own.
+        let first = said.split("\n\n").next().and_then(|it| it.strip_prefix("error: "));
         let message = first.unwrap_or("no command is given");
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
         print_error(tool.name, &Error::usage(message, format!("see `{} --help`", tool.name)));
     }
     Exit::Usage.into()
@@ -200,13 +203,15 @@ fn start(tool: &'static Tool, common: &CommonArgs, output: Output) -> Result<Ctx
     }
     interrupt::listen()
         .map_err(|source| Error::Start { program: "signal handler".into(), source })?;
+    // Empty is as good as unset, but an empty flag is a mistake: `--env "$NAME"` without a name.
+    let variable = |name: &str| env::var(name).ok().filter(|it| !it.is_empty());
     let flags = Flags {
         database_url: common.database_url.clone(),
-        env: common.env.clone(),
+        env: common.env.clone().or_else(|| variable("MIGRATE_ENV")),
         migrations: common.migrations.clone(),
         ledger_schema: common.ledger_schema.clone(),
     };
-    let config = Config::load(flags, &|name| env::var(name).ok().filter(|it| !it.is_empty()))?;
+    let config = Config::load(flags, &variable)?;
     Ok(Ctx::new(tool, common, config))
 }
 

@@ -167,3 +167,18 @@ fn a_server_out_of_reach_is_named_without_the_password() {
         }
     }
 }
+
+#[test]
+fn an_empty_variable_is_as_good_as_unset_but_an_empty_flag_is_a_mistake() {
+    let world = World::new().env("MIGRATE_ENV", "");
+    let _ = world.run("migrate-apply status").expect(Exit::Ok);
+    let empty = world.run("migrate-apply status --env ''").expect(Exit::Usage);
+    assert_eq!(empty.one("error")["message"], "there is no environment `` in migrate.toml");
+}
+
+#[test]
+fn a_record_names_the_argument_that_lacks() {
+    let lacks = World::new().run("migrate-lock release").expect(Exit::Usage);
+    let said = "the following required arguments were not provided: --token <TOKEN>";
+    assert_eq!(lacks.one("error")["message"], said);
+}
