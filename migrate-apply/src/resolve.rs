@@ -72,19 +72,9 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             "`resolve` is for runs that failed or were interrupted",
         ));
     }
-    let line = ctx.line(Record::MigrationResolved(MigrationResolved {
-        version: last.version.clone(),
-        name: last.name.clone(),
-        resolved_as: match args.resolve_as {
-            As::Applied => ResolvedAs::Applied,
-            As::Pending => ResolvedAs::Pending,
-        },
-        reason: args.reason.clone(),
-        previous_status: half_down.unwrap_or(last).status.as_str().to_owned(),
-    }));
     let version = args.version.to_string();
     let execution_ms = last.execution_ms.unwrap_or(0);
-    session.transaction(|session| {
+    let line = session.transaction(|session| {
         run.lease.fence(session, ledger)?;
         if let Some(half_down) = half_down {
             let status = match args.resolve_as {
@@ -101,7 +91,19 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             }
             (As::Pending, _) => history::roll_back(session, ledger, &last.version)?,
         }
-        audit::append(session, ledger, &line, Some(&version), Some(&run.run_id))
+        let line = ctx.line(Record::MigrationResolved(MigrationResolved {
+            version: last.version.clone(),
+            name: last.name.clone(),
+            resolved_as: match args.resolve_as {
+                As::Applied => ResolvedAs::Applied,
+                As::Pending => ResolvedAs::Pending,
+            },
+            reason: args.reason.clone(),
+            previous_status: half_down.unwrap_or(last).status.as_str().to_owned(),
+            down_checksum: down_checksum(last, run)?,
+        }));
+        audit::append(session, ledger, &line, Some(&version), Some(&run.run_id))?;
+        Ok(line)
     })?;
     ctx.emit_line(line);
     Ok(Exit::Ok)
@@ -117,6 +119,16 @@ fn keep_way_back(last: &history::Run, run: &Run, ctx: &Ctx) -> Result<()> {
         }
         None => Ok(()),
     }
+}
+
+/// The checksum that `down` will compare with. What was applied before has one in the audit log;
+/// what is applied from now on gets that of the way back as it is kept.
+fn down_checksum(last: &history::Run, run: &Run) -> Result<Option<String>> {
+    let stored = script::read(&run.session, &run.ledger, last.id)?;
+    Ok(stored.map(|it| match (last.status, it.audited_checksum) {
+        (Status::Applied, Some(audited)) => audited,
+        _ => it.checksum,
+    }))
 }
 
 fn unknown(version: &Version) -> Error {

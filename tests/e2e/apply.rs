@@ -179,6 +179,35 @@ fn resolve_decides_what_a_failed_migration_is_and_says_why_in_the_audit_log() {
 }
 
 #[test]
+fn down_sql_that_was_changed_in_the_database_is_refused_whatever_made_it_applied() {
+    let half = "-- migrate:up transaction:false\ncreate table a ();\nselect 1 / 0;\n\
+                -- migrate:down\ndrop table a;";
+    let whole = "-- migrate:up\ncreate table a ();\n-- migrate:down\ndrop table a;";
+    for (sql, applied_by) in [
+        (whole, "migrate-apply up"),
+        (whole, "migrate-apply baseline 1"),
+        (half, "migrate-apply up || migrate-apply resolve 1 --as applied --reason checked"),
+    ] {
+        let world = World::new().migration("1_a.sql", sql);
+        world.execute("create table precious ()");
+        let _ = world.shell(applied_by).expect(Exit::Ok);
+        let kept = world.query("select down_checksum from _migration_scripts");
+        let audited = "select details ->> 'down_checksum' from _migration_audit_log
+                       where details ? 'down_checksum' order by id desc limit 1";
+        assert_eq!(world.query(audited), kept, "{applied_by}");
+        world.execute(
+            "update _migration_scripts set down_sql = 'drop table precious', down_checksum =
+             'sha256:' || encode(sha256('drop table precious'), 'hex')",
+        );
+        for down in ["migrate-apply down", "migrate-apply down --force"] {
+            let refused = world.run(down).expect(Exit::Refused);
+            assert_eq!(refused.one("error")["kind"], "down_sql_tampered", "{applied_by}");
+        }
+        assert_eq!(world.query("to_regclass('precious') is not null"), "true");
+    }
+}
+
+#[test]
 fn a_baseline_records_without_running_and_up_goes_on_behind_it() {
     let world = three_tables();
     let _ = world.run("migrate-apply baseline 5").expect(Exit::Usage);

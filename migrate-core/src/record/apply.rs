@@ -209,6 +209,9 @@ pub struct MigrationResolved {
     pub resolved_as: ResolvedAs,
     pub reason: String,
     pub previous_status: String,
+    /// Of the way back that is kept for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub down_checksum: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
