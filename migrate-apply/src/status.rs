@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     }
     let known = plan::known(files, runs);
     let settled = known.iter().all(|it| it.state == MigrationState::Applied);
-    let rows = known.iter().map(|it| row(it, args.verbose)).collect::<Result<Vec<_>>>()?;
+    let rows = known.iter().map(|it| row(it, args.verbose)).collect();
     ctx.emit_together(rows);
     Ok(if args.exit_code && !settled { Exit::No } else { Exit::Ok })
 }
@@ -48,17 +48,17 @@ fn say_open_run(place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
+fn row(known: &Known<'_>, verbose: bool) -> Record {
     let Known { file, run, state } = *known;
     let in_force =
         run.filter(|_| !matches!(state, MigrationState::Pending | MigrationState::OutOfOrder));
     let version = file.map(|it| &it.version).or(run.map(|it| &it.version));
     let name = file.map(|it| &it.name).or(run.map(|it| &it.name));
-    Ok(Record::Migration(MigrationRow {
+    Record::Migration(MigrationRow {
         version: version.expect("a file or a run").clone(),
         name: name.expect("a file or a run").clone(),
         state,
-        risk: risk(known)?,
+        risk: risk(known),
         applied_at: in_force.map(|it| it.applied_at),
         execution_ms: in_force.and_then(|it| it.execution_ms),
         file: file.map(|it| it.file.clone()),
@@ -71,19 +71,21 @@ fn row(known: &Known<'_>, verbose: bool) -> Result<Record> {
             .map(|it| it.as_millis() as u64),
         reversible: file.filter(|_| verbose).map(|it| it.down.is_some()),
         error: in_force.filter(|_| verbose).and_then(|it| it.error.clone()),
-    }))
+    })
 }
 
 /// Of an unchanged file as it was judged when it was applied: to read thousands again takes long.
-fn risk(known: &Known<'_>) -> Result<Option<Risk>> {
+fn risk(known: &Known<'_>) -> Option<Risk> {
     let judged =
         known.run.filter(|_| known.state == MigrationState::Applied).and_then(|it| it.risk);
-    match (judged, known.file) {
-        // It may be one from before us, that could not be run here.
-        (None, Some(file)) if known.state == MigrationState::Applied => {
-            Ok(crate::plan::risk(file).ok())
+    let Some(file) = known.file.filter(|_| judged.is_none()) else { return judged };
+    match crate::plan::risk(file) {
+        Ok(risk) => Some(risk),
+        // One that is applied may be from before us, and cannot be run here.
+        Err(_) if known.state == MigrationState::Applied => None,
+        Err(err) => {
+            log::warn!("{err}");
+            None
         }
-        (None, Some(file)) => crate::plan::risk(file).map(Some),
-        (judged, _) => Ok(judged),
     }
 }

@@ -63,6 +63,8 @@ struct Begun {
     xid: Option<i64>,
     /// Of the ledger's tables, before the script.
     ledger: Option<String>,
+    /// A step of it is recorded already, which has locked the audit log.
+    recorded: bool,
 }
 
 impl Writer {
@@ -149,6 +151,7 @@ impl Writer {
             let execution = start.elapsed();
             fault::hit(Point::BeforeRecord);
             lines.push(self.record(run, step, totals, execution, retries, &begun, ctx)?);
+            begun.recorded = true;
         }
         fault::hit(Point::BeforeCommit);
         let xid = begun.xid.unwrap_or_default();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use migrate_core::{
     ctx::Ctx,
     error::{Error, Left, PgError, Result, StatementError},
-    ledger::audit,
+    ledger::{audit, quote_literal},
     record::{Direction, Line, Record},
 };
 use tokio_postgres::SimpleQueryMessage;
@@ -63,8 +63,9 @@ impl Writer {
         let client = run.session.client();
         // The lock is a statement of its own, in front of those that read what it guards.
         let view = format!(
-            "{}; execute {STATE}; execute {LEFT_OVER}; {}",
+            "{}; execute {STATE}; execute {LEFT_OVER}({}); {}",
             run.ledger_view(),
+            begun.recorded,
             run.ledger.sql(audit::LOCK)
         );
         let common: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
@@ -103,7 +104,9 @@ impl Writer {
             false => Stop::Refused(Box::new(crate::failure::of_server(&error))),
         };
         let answers = reset.map_err(lost)?;
-        if said(&answers, "ledger") != begun.ledger.as_deref() {
+        let untouched = said(&answers, "ledger") == begun.ledger.as_deref()
+            && said(&answers, "ledger_locked") == Some("f");
+        if !untouched {
             return Err(Stop::Refused(Box::new(ledger_changed())));
         }
         self.clean = said(&answers, "left_over") == Some("f");
@@ -123,8 +126,9 @@ impl Writer {
         let client = run.session.client();
         let [up, down, append] = [APPLIED, ROLLED_BACK, audit::APPEND].map(|it| run.ledger.sql(it));
         let looks = format!(
-            "deallocate all; prepare {STATE} as {}; prepare {LEFT_OVER} as {LEFT_OVER_SQL}",
-            run.ledger.state_sql()
+            "deallocate all; prepare {STATE} as {}; prepare {LEFT_OVER}(boolean) as {}",
+            run.ledger.state_sql(),
+            LEFT_OVER_SQL.replace("$2", &quote_literal(run.ledger.schema())),
         );
         let (looks, up, down, append) = run.session.wait(futures_util::future::join4(
             client.batch_execute(&looks),
