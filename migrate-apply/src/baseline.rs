@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         ));
     }
     let place = Place::open(ctx)?;
-    let run = Run::begin(place, Direction::Up, args.wait, ctx)?;
+    let run = Run::begin(place, Direction::Up, args.wait, None, ctx)?;
     let result = baseline(args, &files, &run, ctx);
     run.release(ctx)?;
     result

@@ -280,7 +280,8 @@ fn regclass(name: &Name) -> String {
     quoted(name)
 }
 
-fn quoted(name: &Name) -> String {
+/// The name as SQL has it.
+pub(crate) fn quoted(name: &Name) -> String {
     match &name.schema {
         Some(schema) => format!("{}.{}", quote_identifier(schema), quote_identifier(&name.name)),
         None => quote_identifier(&name.name),

@@ -54,6 +54,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = cli::lock_timeout)]
     lock_timeout: Option<Duration>,
 
+    /// How long others may be blocked by a migration before it is cancelled and tried again [default: 2s]
+    #[arg(long, value_name = "DURATION", value_parser = cli::block_limit)]
+    block_limit: Option<Duration>,
+
     /// How long to retry in all [default: 10m]
     #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
     retry_budget: Option<Duration>,
@@ -63,6 +67,7 @@ impl Args {
     fn limits(&self, ctx: &Ctx) -> Limits {
         Limits {
             lock_timeout: self.lock_timeout.unwrap_or(ctx.config.lock_timeout),
+            block_limit: self.block_limit.unwrap_or(ctx.config.block_limit),
             retry_budget: self.retry_budget.unwrap_or(ctx.config.retry_budget),
         }
     }
@@ -80,7 +85,8 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         return nothing::left_to_do(place, Direction::Down, args.wait, ctx);
     }
     let (database, ledger) = (place.database.clone(), place.ledger.clone());
-    let mut run = Run::begin(place, Direction::Down, args.wait, ctx)?;
+    let limits = args.limits(ctx);
+    let mut run = Run::begin(place, Direction::Down, args.wait, Some(limits), ctx)?;
     let (steps, overrides) = read_steps(args, &run.session, &ledger, ctx)?;
     drop(database);
     if steps.is_empty() {
@@ -102,7 +108,6 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         },
         ctx,
     )?;
-    let limits = args.limits(ctx);
     let mut done = 0;
     let result = up::run_steps(&mut run, &steps, false, limits, &mut done, ctx);
     up::end(run, result, done, steps.len(), ctx)

@@ -78,7 +78,7 @@ fn shortened(text: &str) -> String {
 }
 
 /// Statements that carry passwords; their text must not reach a log.
-fn may_hold_secrets(text: &str) -> bool {
+pub(crate) fn may_hold_secrets(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
     ["password", "subscription", "user mapping", "server"].iter().any(|it| text.contains(it))
 }

@@ -5,6 +5,7 @@ mod catalog;
 mod down;
 mod dry_run;
 mod failure;
+mod guard;
 mod input;
 mod journalled;
 mod new;

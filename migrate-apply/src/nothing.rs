@@ -42,7 +42,7 @@ pub(crate) fn left_to_do(
     if !died_at_its_end(&place)? {
         return Ok(to_do(direction, ctx));
     }
-    Run::begin(place, direction, wait, ctx)?.finish(RunStatus::NothingToDo, 0, 0, ctx)?;
+    Run::begin(place, direction, wait, None, ctx)?.finish(RunStatus::NothingToDo, 0, 0, ctx)?;
     Ok(Exit::Ok)
 }
 

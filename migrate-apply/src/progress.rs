@@ -14,23 +14,26 @@ use migrate_core::{
     text,
 };
 
+use crate::guard::{Guard, Phase, Seen};
+
 /// Nothing is said of what is done by then.
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
 /// Where a migration stands. The live line goes when this is dropped, before anything else is said.
-#[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct Progress<'a> {
     pub(crate) version: Version,
     pub(crate) statement: u64,
     pub(crate) statements: u64,
     pub(crate) command: String,
     pub(crate) estimate_ms: Option<u64>,
     pub(crate) migration_start: std::time::Instant,
+    /// Whoever sees what it waits for, and how far it has come.
+    pub(crate) guard: Option<&'a Guard>,
     /// Whether a live line stands on the terminal.
     pub(crate) shown: Cell<bool>,
 }
 
-impl Progress {
+impl Progress<'_> {
     /// Says how long it has taken, once it has taken long.
     pub(crate) fn tick(&self, elapsed: Duration, ctx: &mut Ctx) {
         if interrupt::received().is_some() {
@@ -51,8 +54,10 @@ impl Progress {
         if let Some(estimate) = self.estimate_ms {
             message += &format!(" of about {}", text::took(estimate));
         }
+        let seen = self.guard.map(Guard::seen).unwrap_or_default();
+        message += &details(&seen);
         if std::io::stderr().is_terminal() {
-            live_line(&format!("  … {message}"));
+            live_line(&format!("  {} {message}", bar(self.part(elapsed_ms, &seen))));
             self.shown.set(true);
         } else {
             log::info!("PROGRESS {} {message}", self.version);
@@ -64,18 +69,64 @@ impl Progress {
                 statements: self.statements,
                 elapsed_ms,
                 estimate_ms: self.estimate_ms,
+                phase: seen.phase.as_ref().map(|it| it.name.clone()),
+                work_done: seen.phase.as_ref().map(|it| it.done),
+                work_total: seen.phase.as_ref().map(|it| it.total).filter(|&it| it > 0),
+                work_unit: seen.phase.as_ref().map(|it| it.unit.to_owned()),
+                holders: seen.waits_for().map(|it| it.holders.clone()).unwrap_or_default(),
+                blocked: seen.victims.len() as u32,
                 message,
             }));
         }
     }
 }
 
-impl Drop for Progress {
+impl Progress<'_> {
+    /// Which part is done: by the server's own count, else by the estimate.
+    fn part(&self, elapsed_ms: u64, seen: &Seen) -> Option<f64> {
+        let part = |done: u64, total: u64| (total > 0).then(|| done as f64 / total as f64);
+        let counted = seen.phase.as_ref().and_then(|it| part(it.done, it.total));
+        counted.or_else(|| part(elapsed_ms, self.estimate_ms?))
+    }
+}
+
+/// A bar, full where it takes longer than estimated; or dots where nobody knows.
+fn bar(part: Option<f64>) -> String {
+    const WIDTH: usize = 20;
+    let Some(part) = part else { return "…".to_owned() };
+    let full = ((part * WIDTH as f64) as usize).min(WIDTH);
+    format!("[{}{}]", "█".repeat(full), "·".repeat(WIDTH - full))
+}
+
+impl Drop for Progress<'_> {
     fn drop(&mut self) {
         if self.shown.get() {
             live_line("");
         }
     }
+}
+
+/// What is seen of it from outside, in words.
+fn details(seen: &Seen) -> String {
+    let mut said = String::new();
+    if let Some(Phase { name, done, total, unit }) = &seen.phase {
+        said += &format!(", {name}");
+        if *total > 0 {
+            said += &format!(": {done} of {total} {unit} ({} %)", done * 100 / total);
+        } else if *done > 0 {
+            said += &format!(": {done} {unit}");
+        }
+    }
+    if let Some(waiting) = seen.waits_for() {
+        let holders: Vec<String> = waiting.holders.iter().map(text::holder).collect();
+        let lock =
+            waiting.table.as_ref().map_or("a lock".to_owned(), |it| format!("the lock on {it}"));
+        said += &format!(", waiting for {lock} held by {}", holders.join("; "));
+    }
+    if !seen.victims.is_empty() {
+        said += &format!(", {} blocked by it", seen.victims.len());
+    }
+    said
 }
 
 /// The last PROGRESS line of a migration that took long.
@@ -94,4 +145,17 @@ fn live_line(text: &str) {
     // Back to the start, clear to the end; without wrapping, or a narrow terminal would scroll.
     let _ = write!(stderr, "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
     let _ = stderr.flush();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_as_full_as_the_work_is_done_and_never_fuller() {
+        assert_eq!(bar(Some(0.0)), "[····················]");
+        assert_eq!(bar(Some(0.52)), "[██████████··········]");
+        assert_eq!(bar(Some(7.0)), "[████████████████████]");
+        assert_eq!(bar(None), "…");
+    }
 }

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     if place.ledger.look(&place.session)? == Presence::Absent {
         return Err(unknown(&args.version));
     }
-    let run = Run::begin(place, Direction::Up, args.wait, ctx)?;
+    let run = Run::begin(place, Direction::Up, args.wait, None, ctx)?;
     let result = resolve(args, &run, ctx);
     run.release(ctx)?;
     result

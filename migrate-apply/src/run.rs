@@ -28,7 +28,11 @@ use migrate_core::{
     record::{ApplyFinished, ApplyStarted, Direction, Line, LockReleased, Record, RunStatus},
 };
 
-use crate::send;
+use crate::{
+    guard::{Guard, Policy, Seen},
+    send::{self, GaveWay, Stop},
+    transaction::Limits,
+};
 
 /// How long to look for the server after a connection was lost; tests of a debug build may set
 /// it with `MIGRATE_RECONNECT`.
@@ -93,6 +97,7 @@ pub(crate) struct Run {
     pub(crate) run_id: String,
     pub(crate) direction: Direction,
     heartbeat: Option<Heartbeat>,
+    guard: Option<Guard>,
     /// The server was looked for in vain: not to be looked for again.
     pub(crate) unreachable: Cell<bool>,
     application: String,
@@ -100,15 +105,20 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Takes the lease, or goes on under one that is handed on by `MIGRATE_LOCK_TOKEN`.
+    /// Takes the lease, or goes on under one that is handed on by `MIGRATE_LOCK_TOKEN`; watches
+    /// over what blocks and is blocked where there are limits to keep.
     pub(crate) fn begin(
         place: Place,
         direction: Direction,
         wait: Duration,
+        limits: Option<Limits>,
         ctx: &mut Ctx,
     ) -> Result<Run> {
         let start = Instant::now();
         let Place { database, session, ledger, run_id } = place;
+        // Before the first change: where connections run out, nothing was touched.
+        let open = || Session::open(&database, &format!("migrate-apply/{run_id}"));
+        let watching = limits.map(|limits| open().map(|it| (it, limits))).transpose()?;
         let name = LockName::default();
         let handed = match lease::handed_token()? {
             Some(token) => Lease::inherit(&session, &ledger, &name, token, wait)?,
@@ -118,8 +128,7 @@ impl Run {
         let lease = match handed {
             Some(lease) => lease,
             None => {
-                // Before the first change: where connections run out, nothing was touched.
-                beating = Some(Session::open(&database, &format!("migrate-apply/{run_id}"))?);
+                beating = Some(open()?);
                 let terms = Terms {
                     name,
                     ttl: lease::session_ttl(),
@@ -143,6 +152,12 @@ impl Run {
             }
             None => None,
         };
+        let guard = match watching {
+            Some((session, limits)) => {
+                Some(Guard::start(session, &database, &application, ledger.schema(), limits)?)
+            }
+            None => None,
+        };
         interrupt::cancels(Some(session.cancel()));
         Ok(Run {
             database,
@@ -152,6 +167,7 @@ impl Run {
             run_id,
             direction,
             heartbeat,
+            guard,
             unreachable: Cell::new(false),
             application,
             start,
@@ -295,6 +311,34 @@ impl Run {
             return Some(self.lease.lost(&why));
         }
         interrupt::received().map(|signal| Error::Interrupted { signal, state: state() })
+    }
+
+    /// From now on it is seen who waits for what the session does, until [`Run::unwatch`].
+    pub(crate) fn watch(&self, policy: Policy) {
+        if let Some(guard) = &self.guard {
+            guard.begin(self.session.facts().backend_pid, policy);
+        }
+    }
+
+    /// What was seen; from now on nothing is cancelled for others any more.
+    pub(crate) fn unwatch(&self) -> Seen {
+        self.guard.as_ref().map(Guard::end).unwrap_or_default()
+    }
+
+    /// Why work stops between two statements for the sake of others, if it does.
+    pub(crate) fn gives_way(&self) -> Option<Stop> {
+        let victims = self.guard.as_ref()?.gives_way()?;
+        Some(Stop::GaveWay(GaveWay { victims, statement: None }))
+    }
+
+    /// The watch over the work, for whoever says how it goes.
+    pub(crate) fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
+    }
+
+    /// For [`Tries::again`](crate::transaction::tries::Tries::again).
+    pub(crate) fn must_stop(&self) -> bool {
+        self.stopped(String::new).is_some()
     }
 
     pub(crate) fn ledger_view(&self) -> String {

@@ -13,11 +13,11 @@ use migrate_core::{
     },
     ctx::Ctx,
     error::{Error, PgError, Result, StatementError},
-    record::{Record, StatementDone},
+    record::{Record, StatementDone, Victim},
     sql::{kind::Kind, split::Statement},
 };
 
-use crate::{failure, progress::Progress, step::Step};
+use crate::{failure, guard::Guard, progress::Progress, run::Run, step::Step};
 
 /// How many messages may be under way.
 const AHEAD: usize = 8;
@@ -34,8 +34,17 @@ pub(crate) enum Stop {
     Refused(Box<StatementError>),
     /// The connection broke; COMMIT had not been sent.
     Lost(PgError),
+    /// Others were blocked for too long.
+    GaveWay(GaveWay),
     /// Something of ours.
     Other(Error),
+}
+
+/// For whom a statement was cancelled.
+#[derive(Debug)]
+pub(crate) struct GaveWay {
+    pub(crate) victims: Vec<Victim>,
+    pub(crate) statement: Option<u64>,
 }
 
 impl From<Error> for Stop {
@@ -74,16 +83,22 @@ struct Batch {
 /// Runs all statements of `step` on the flight's session; the messages that are already under
 /// way belong to the caller, who is asked to take their answers before the first of ours.
 pub(crate) fn run_script<'a>(
-    session: &'a Session,
+    run: &'a Run,
     mut flight: Flight<'a>,
     step: &'a Step,
     answered: &mut dyn FnMut(&mut Flight<'a>, &mut Ctx) -> Result<(), Stop>,
-    stopped: &dyn Fn() -> Option<Error>,
+    stopped: &dyn Fn() -> Option<Stop>,
     ctx: &mut Ctx,
 ) -> Result<Totals, Stop> {
     let start = Instant::now();
-    let mut sender =
-        Sender { session, step, start, totals: Totals::default(), waiting: VecDeque::new() };
+    let mut sender = Sender {
+        session: &run.session,
+        guard: run.guard(),
+        step,
+        start,
+        totals: Totals::default(),
+        waiting: VecDeque::new(),
+    };
     let mut batches = Batches::new(step);
     let mut settled = false;
     loop {
@@ -97,8 +112,8 @@ pub(crate) fn run_script<'a>(
                 settled = true;
             }
         }
-        if let Some(err) = stopped() {
-            return Err(err.into());
+        if let Some(stop) = stopped() {
+            return Err(stop);
         }
         match batch {
             None => return Ok(sender.totals),
@@ -114,6 +129,7 @@ fn needs_copy(statement: &Statement) -> bool {
 
 struct Sender<'a> {
     session: &'a Session,
+    guard: Option<&'a Guard>,
     step: &'a Step,
     start: Instant,
     totals: Totals,
@@ -220,7 +236,7 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    fn progress(&self, number: u64, statement: &Statement) -> Progress {
+    fn progress(&self, number: u64, statement: &Statement) -> Progress<'a> {
         Progress {
             version: self.step.version.clone(),
             statement: number,
@@ -228,6 +244,7 @@ impl<'a> Sender<'a> {
             command: statement.tag().to_owned(),
             estimate_ms: self.step.estimate_ms(),
             migration_start: self.start,
+            guard: self.guard,
             shown: Cell::default(),
         }
     }

@@ -66,6 +66,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = cli::lock_timeout)]
     lock_timeout: Option<Duration>,
 
+    /// How long others may be blocked by a migration before it is cancelled and tried again [default: 2s]
+    #[arg(long, value_name = "DURATION", value_parser = cli::block_limit)]
+    block_limit: Option<Duration>,
+
     /// How long to retry in all [default: 10m]
     #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
     retry_budget: Option<Duration>,
@@ -75,6 +79,7 @@ impl Args {
     fn limits(&self, ctx: &Ctx) -> Limits {
         Limits {
             lock_timeout: self.lock_timeout.unwrap_or(ctx.config.lock_timeout),
+            block_limit: self.block_limit.unwrap_or(ctx.config.block_limit),
             retry_budget: self.retry_budget.unwrap_or(ctx.config.retry_budget),
         }
     }
@@ -142,7 +147,8 @@ fn apply(
     place: Place,
     ctx: &mut Ctx,
 ) -> Result<Exit> {
-    let mut run = Run::begin(place, Direction::Up, args.wait, ctx)?;
+    let limits = args.limits(ctx);
+    let mut run = Run::begin(place, Direction::Up, args.wait, Some(limits), ctx)?;
     // Another run may have done it while this one waited for the lock.
     let steps = match still_to_do(files, steps, choice, plan, &run) {
         Ok(steps) => steps,
@@ -170,7 +176,6 @@ fn apply(
         },
         ctx,
     )?;
-    let limits = args.limits(ctx);
     let mut done = 0;
     let result = run_steps(&mut run, &steps, args.single_transaction, limits, &mut done, ctx);
     end(run, result, done, steps.len(), ctx)

@@ -93,6 +93,16 @@ pub fn lock_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How long others may be blocked. Less than some looks at the server would cancel at random.
+pub fn block_limit(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    if time >= Duration::from_millis(100) {
+        Ok(time)
+    } else {
+        Err("a block limit is at least 100ms".to_owned())
+    }
+}
+
 #[derive(Parser)]
 struct Root<C: Subcommand> {
     #[command(subcommand)]

@@ -35,6 +35,8 @@ pub struct Config {
     pub ledger_schema: String,
     /// How long a statement may wait for a table lock before it steps back and retries.
     pub lock_timeout: Duration,
+    /// How long others may be blocked by a migration before it is cancelled and tried again.
+    pub block_limit: Duration,
     /// How long a transaction is retried in all.
     pub retry_budget: Duration,
     pub pin: Option<Pin>,
@@ -65,8 +67,7 @@ struct Environment {
     backups: Option<PathBuf>,
     #[serde(default, deserialize_with = "lock_timeout")]
     lock_timeout: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
-    #[expect(dead_code, reason = "named here so that the file is checked whole")]
+    #[serde(default, deserialize_with = "block_limit")]
     block_limit: Option<Duration>,
     #[serde(default, deserialize_with = "duration")]
     retry_budget: Option<Duration>,
@@ -139,6 +140,7 @@ impl Config {
                 .or(file.ledger_schema)
                 .unwrap_or_else(|| "public".to_owned()),
             lock_timeout: environment.lock_timeout.unwrap_or(Duration::from_millis(500)),
+            block_limit: environment.block_limit.unwrap_or(Duration::from_secs(2)),
             retry_budget: environment.retry_budget.unwrap_or(Duration::from_secs(600)),
             pin: environment.pin,
             require: environment.require,
@@ -292,6 +294,11 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
 fn lock_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::cli::lock_timeout(&text).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn block_limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    crate::cli::block_limit(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
 fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

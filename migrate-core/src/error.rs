@@ -122,6 +122,11 @@ pub enum Error {
     Statement { version: Version, name: String, error: Box<StatementError>, left: Left },
     #[error("migration {version} `{name}` did not get its table locks in {budget}: {error}")]
     LocksBusy { version: Version, name: String, error: Box<StatementError>, budget: String },
+    #[error(
+        "migration {version} `{name}` blocked others for more than {limit} whenever it was tried \
+         in {budget}: {victims}"
+    )]
+    OthersBlocked { version: Version, name: String, limit: String, budget: String, victims: String },
     #[error("the connection was lost while migration {version} `{name}` ran")]
     ConnectionLost { version: Version, name: String, left: Left, source: PgError },
     #[error(
@@ -158,7 +163,10 @@ impl Error {
             | Error::MigrationFile { .. }
             | Error::Settings { .. }
             | Error::Usage { .. } => Exit::Usage,
-            Error::LockHeld { .. } | Error::Orphan { .. } | Error::LocksBusy { .. } => Exit::Busy,
+            Error::LockHeld { .. }
+            | Error::Orphan { .. }
+            | Error::LocksBusy { .. }
+            | Error::OthersBlocked { .. } => Exit::Busy,
             Error::Database { source, .. }
                 if source.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) =>
             {
@@ -210,6 +218,7 @@ impl Error {
             Error::LeaseLost { .. } => "lease_lost",
             Error::Statement { .. } => "statement_failed",
             Error::LocksBusy { .. } => "locks_busy",
+            Error::OthersBlocked { .. } => "others_blocked",
             Error::ConnectionLost { .. } => "connection_lost",
             Error::CommitUnknown { .. } => "commit_unknown",
             Error::Interrupted { .. } => "interrupted",
@@ -249,6 +258,11 @@ impl Error {
             Error::LocksBusy { .. } => Some(
                 "end the session that holds the table, or run again when it is quieter; \
                  `--retry-budget` says how long to try"
+                    .into(),
+            ),
+            Error::OthersBlocked { .. } => Some(
+                "make it shorter (smaller steps, CONCURRENTLY, NOT VALID), run it when it is \
+                 quieter, or let others wait longer with `--block-limit`"
                     .into(),
             ),
             Error::Statement { left: Left::Part, .. }

@@ -7,8 +7,8 @@ use comfy_table::{Table, presets::NOTHING};
 use serde_json::{Map, Value};
 
 use crate::record::{
-    ApplyFinished, Direction, DryRunPlace, Finding, Line, LockRow, MigrationApplied, MigrationRow,
-    Record, ResolvedAs, RunStatus, Severity, StatementDone, Validation,
+    ApplyFinished, Direction, DryRunPlace, Finding, Holder, Line, LockRow, MigrationApplied,
+    MigrationRow, Record, ResolvedAs, RunStatus, Severity, StatementDone, Validation, Victim,
 };
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
@@ -180,12 +180,23 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             format!("✓ Lock `{}` acquired (token {}{waited})", it.lock_name, it.token)
         }
         Record::LockWaited(it) => {
-            let holders: Vec<String> =
-                it.holders.iter().map(crate::ledger::advisory::describe).collect();
+            let holders: Vec<String> = it.holders.iter().map(holder).collect();
             let mut text =
                 format!("  waited {} for {}", took(it.waited_ms), escape(&it.waiting_for));
             if !holders.is_empty() {
-                text += &format!(": {}", escape(&holders.join("; ")));
+                text += &format!(": {}", holders.join("; "));
+            }
+            if it.queue > 0 {
+                text += &format!("; {} behind us", counted(it.queue.into(), "session"));
+            }
+            text
+        }
+        Record::MigrationYielded(it) => {
+            let victims: Vec<String> = it.victims.iter().map(victim).collect();
+            let mut text = format!("↺ {} {} gave way", it.version, escape(&it.name));
+            text += &format!(" to {}", victims.join("; "));
+            if let Some(pause) = it.retry_in_ms {
+                text += &format!("; again in {}", took(pause));
             }
             text
         }
@@ -206,6 +217,31 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) => return None,
     })
+}
+
+/// A session that is in the way, and what it does or did last.
+pub fn holder(it: &Holder) -> String {
+    let mut text = crate::ledger::advisory::describe(it);
+    if let Some(query) = &it.query {
+        text += &format!(" ({query})");
+    }
+    escape(&text)
+}
+
+/// A session that waits for us.
+pub fn victim(it: &Victim) -> String {
+    let mut text = format!("process {}", it.pid);
+    if let Some(user) = &it.user {
+        text += &format!(" of `{user}`");
+    }
+    if let Some(application) = &it.application {
+        text += &format!(", {application}");
+    }
+    text += &format!(", blocked for {}", took(it.waited_ms));
+    if let Some(query) = &it.query {
+        text += &format!(" ({query})");
+    }
+    escape(&text)
 }
 
 fn finished(it: &ApplyFinished) -> String {

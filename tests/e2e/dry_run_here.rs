@@ -1,6 +1,7 @@
 //! `--dry-run=here`: for real on the target, in one transaction that is rolled back.
 
 use migrate_core::exit::Exit;
+use migrate_tests::World;
 use rustix::process::Signal;
 
 use crate::dry_run_copy::{dump, impact, lock, shop, table};
@@ -172,4 +173,20 @@ fn the_way_down_is_tried_too() {
     assert_eq!(outcome.one("dry_run.finished")["direction"], "down");
     assert_eq!(world.query("to_regclass('more') is not null"), "true");
     assert_eq!(world.query("select status from _migration_history"), "applied");
+}
+
+#[test]
+fn a_dry_run_here_gives_way_to_those_who_wait_for_it() {
+    let world = World::new().migration("1_t.sql", "lock table t;\nselect pg_sleep(30);");
+    world.execute("create table t ()");
+    let dry =
+        world.spawn("migrate-apply up --dry-run=here --block-limit 200ms --retry-budget 100ms");
+    world.wait_for(
+        "exists (select from pg_locks where relation = 't'::regclass and granted
+                 and mode = 'AccessExclusiveLock')",
+    );
+    world.execute("set statement_timeout = '5s'; select from t");
+    let busy = dry.finish().expect(Exit::Busy);
+    assert_eq!(busy.one("error")["kind"], "others_blocked");
+    assert_eq!(busy.one("migration.yielded")["statement"], 2, "{busy}");
 }

@@ -181,7 +181,7 @@ fn the_heartbeat_connects_again_while_the_work_goes_on() {
     let world = gated().env("MIGRATE_LEASE_TTL", "2s");
     let owner = up(&world);
     let ended = world.query(
-        "select pg_terminate_backend(pid) from pg_stat_activity
+        "select bool_and(pg_terminate_backend(pid)) from pg_stat_activity
          where application_name like 'migrate-apply/%' and datname = current_database()
            and pid <> (select backend_pid from _migration_locks)",
     );

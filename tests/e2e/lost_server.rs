@@ -113,7 +113,7 @@ fn a_waiting_run_goes_on_after_the_one_before_was_killed() {
     let second = world.spawn("migrate-apply up");
     world.wait_for(
         "exists (select from pg_stat_activity where application_name like 'migrate-apply/%'
-                 and datname = current_database() and query like '%pg_locks%')",
+                 and datname = current_database() and query like '%advisory%')",
     );
     let _ = first.kill();
     world.execute("insert into gate default values");

@@ -154,6 +154,15 @@ fn runs_that_fail(seen: &mut Seen) {
     let mut holder = client.transaction().unwrap();
     holder.batch_execute("lock table t").unwrap();
     seen.take(&world, &world.run("migrate-apply up --lock-timeout 20ms --retry-budget 100ms"));
+    drop(holder);
+    let world = world.migration("2_t.sql", "lock table t; select pg_sleep(30);");
+    let up = world.spawn("migrate-apply up --block-limit 100ms --retry-budget 0s");
+    world.wait_for(
+        "exists (select from pg_locks where relation = 't'::regclass
+                 and mode = 'AccessExclusiveLock')",
+    );
+    world.execute("select from t");
+    seen.take(&world, &up.finish());
 }
 
 fn dry_runs(seen: &mut Seen) {

@@ -33,6 +33,7 @@ pub(super) fn run(
     interrupt::cancels(Some(session.cancel()));
     let mut work = Work {
         session: &session,
+        guard: None,
         watcher: Some(&watcher),
         place: if scratch.shares_server() { Ground::SharedCopy } else { Ground::PrivateCopy },
         together: request.together,

@@ -1,15 +1,11 @@
 //! A dry run on the target itself: for real, in one transaction that is rolled back.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
 use migrate_core::{
+    connect::session::Session,
     ctx::Ctx,
     error::{Error, Result},
     interrupt,
-    record::{DryRunFinished, LockWaited, Record},
+    record::DryRunFinished,
 };
 
 use super::{
@@ -18,10 +14,11 @@ use super::{
     work::{End, Ground, Work, interrupted},
 };
 use crate::{
+    guard::{Guard, Policy},
     run::{self, Place},
     send::Stop,
     step::Step,
-    transaction::{MAX_PAUSE_MS, is_passing},
+    transaction::tries::{Tried, Tries, is_passing},
 };
 
 /// What a rollback does not take back.
@@ -50,10 +47,14 @@ pub(super) fn run(
     }
     let application = format!("migrate-apply/{}", place.run_id);
     let sizes = observe::sizes(session)?;
-    let start = Instant::now();
+    let watching = Session::open(&place.database, &application)?;
+    let (database, schema) = (&place.database, place.ledger.schema());
+    let guard = Guard::start(watching, database, &application, schema, request.limits)?;
+    let mut tries = Tries::new(request.limits);
     loop {
         let mut work = Work {
             session,
+            guard: Some(&guard),
             watcher: None,
             place: Ground::Target,
             together: request.together,
@@ -65,36 +66,27 @@ pub(super) fn run(
             rows: 0,
         };
         let mut at = 0;
+        guard.begin(session.facts().backend_pid, Policy::GiveWay);
         let result = work.transaction(steps, End::RollBack, &mut at, ctx);
+        let seen = guard.end();
         let clean =
             session.run(&format!("rollback; {}", run::ledger_view(session.facts(), &application)));
+        let Err(stop) = result else {
+            measured(work, finished);
+            return clean.map_err(Error::database("reset the session"));
+        };
         let step = &steps[at];
-        let in_budget = start.elapsed() < request.limits.retry_budget && interrupted().is_none();
-        match result {
-            Err(Stop::Refused(error)) if is_passing(&error) && in_budget => {
-                log::warn!("migration {}: {}; rolled back, trying again", step.version, error);
-                ctx.emit(Record::LockWaited(LockWaited {
-                    waiting_for: error.at.as_ref().map(ToString::to_string).unwrap_or_default(),
-                    waited_ms: start.elapsed().as_millis() as u64,
-                    holders: Vec::new(),
-                    queue: 0,
-                }));
-                thread::sleep(Duration::from_millis(fastrand::u64(50..=MAX_PAUSE_MS)));
-            }
-            Err(Stop::Refused(error)) if is_passing(&error) && interrupted().is_none() => {
-                measured(work, finished);
-                let budget = humantime::format_duration(request.limits.retry_budget).to_string();
-                let (version, name) = (step.version.clone(), step.name.clone());
-                return Err(Error::LocksBusy { version, name, error, budget });
-            }
-            Err(stop) => {
-                measured(work, finished);
-                return Err(failure(stop, step));
-            }
-            Ok(()) => {
-                measured(work, finished);
-                return clean.map_err(Error::database("reset the session"));
-            }
+        let stopped = || interrupted().is_some();
+        if let Err(stop) = tries.again(Tried { session, step, stopped: &stopped }, stop, seen, ctx)
+        {
+            measured(work, finished);
+            return Err(match stop {
+                Stop::GaveWay(_) if !stopped() => Tries::busy(request.limits, step, stop),
+                Stop::Refused(error) if is_passing(&error) && !stopped() => {
+                    Tries::busy(request.limits, step, Stop::Refused(error))
+                }
+                stop => failure(stop, step),
+            });
         }
     }
 }

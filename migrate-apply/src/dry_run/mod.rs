@@ -149,6 +149,11 @@ fn failure(stop: Stop, step: &Step) -> Error {
         (None, Stop::Lost(source)) => {
             Error::ConnectionLost { version, name, left: Left::Untouched, source }
         }
+        // Only a watched run gives way.
+        (None, Stop::GaveWay(it)) => {
+            let error = Box::new(it.as_error());
+            Error::Statement { version, name, error, left: Left::Untouched }
+        }
         (None, Stop::Refused(error)) => {
             Error::Statement { version, name, error, left: Left::Untouched }
         }

@@ -17,9 +17,10 @@ use migrate_core::{
 use super::observe::{self, Observer, Seen, Telling};
 use crate::{
     failure,
+    guard::Guard,
     progress::Progress,
     run,
-    send::{self, Stop},
+    send::{self, GaveWay, Stop},
     step::Step,
     transaction::CLEANUP,
 };
@@ -46,6 +47,8 @@ pub(super) enum Ground {
 
 pub(super) struct Work<'a> {
     pub(super) session: &'a Session,
+    /// Sees who waits for it, on the target.
+    pub(super) guard: Option<&'a Guard>,
     /// Watches while a statement runs that leaves no locks behind; none on the target.
     pub(super) watcher: Option<&'a Session>,
     pub(super) place: Ground,
@@ -154,6 +157,9 @@ impl Work<'_> {
         if let Some(err) = interrupted() {
             return Err(err.into());
         }
+        if let Some(victims) = self.guard.and_then(Guard::gives_way) {
+            return Err(Stop::GaveWay(GaveWay { victims, statement: None }));
+        }
         let began = Instant::now();
         let progress = Progress {
             version: at.step.version.clone(),
@@ -162,6 +168,7 @@ impl Work<'_> {
             command: at.statement.tag().to_owned(),
             estimate_ms: at.step.estimate_ms(),
             migration_start: at.start,
+            guard: self.guard,
             shown: Cell::default(),
         };
         let mut tick = |elapsed| progress.tick(elapsed, ctx);

@@ -1,12 +1,13 @@
 //! Statements that run alone: journalled as running, run, looked up in the catalog, journalled as done.
 
-use std::time::Instant;
+use std::{mem, time::Instant};
 
 use migrate_core::{
     ctx::Ctx,
     error::StatementError,
     fault::{self, Point},
     ledger::progress as journal,
+    record::Leftover,
     sql::alone::Alone,
 };
 use serde_json::Value;
@@ -14,8 +15,9 @@ use serde_json::Value;
 use super::{At, Work};
 use crate::{
     catalog::{self, Verdict},
+    guard::Policy,
     send::Stop,
-    transaction::CLEANUP,
+    transaction::{CLEANUP, tries::Tries},
 };
 
 impl Work<'_> {
@@ -56,7 +58,7 @@ impl Work<'_> {
         if verdict == Verdict::Done {
             log::info!("{} had been done when the run before was interrupted", at.statement.tag());
         } else {
-            rows = self.run_alone(alone, &before, &verdict, at, ctx)?;
+            rows = self.until_done(alone, &before, verdict, at, ctx)?;
         }
         fault::hit(Point::StatementRun);
         self.ledger_view()?;
@@ -68,37 +70,85 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Repairs what is broken, runs the statement, and believes the catalog only.
-    fn run_alone(
+    /// Runs it until it is done; each time it gave way to others, what it left is repaired at once.
+    fn until_done(
         &mut self,
         alone: &Alone,
         before: &Value,
+        mut verdict: Verdict,
+        at: &At<'_>,
+        ctx: &mut Ctx,
+    ) -> Result<u64, Stop> {
+        let mut tries = Tries::new(self.limits);
+        loop {
+            self.script_view(None)?;
+            self.let_them_end(alone, at, ctx)?;
+            self.run.watch(Policy::GiveWay);
+            let ran = self.repair_and_run(alone, &verdict, at, ctx);
+            // Before the catalog is asked: a cancel must not hit that.
+            let seen = self.run.unwatch();
+            let ran = ran.map_err(|stop| stop.or_gave_way(seen.gave_way.clone()));
+            let stop = match self.judge(alone, before, ran, at) {
+                Ok(rows) => return Ok(rows),
+                Err(stop @ Stop::Lost(_)) => return Err(stop),
+                Err(stop) => stop,
+            };
+            // An unusable unique index may reject what the application writes.
+            if matches!(stop, Stop::GaveWay(_)) {
+                let leftovers = mem::take(&mut self.leftovers);
+                if let Err(stop) = self.repair(&leftovers) {
+                    self.leftovers = leftovers;
+                    return Err(stop);
+                }
+            }
+            self.again(&mut tries, stop, seen, ctx)?;
+            self.leftovers.clear();
+            verdict = catalog::inspect(&self.run.session, alone, before)?;
+            if verdict == Verdict::Done {
+                return Ok(0);
+            }
+        }
+    }
+
+    fn repair_and_run(
+        &mut self,
+        alone: &Alone,
         verdict: &Verdict,
         at: &At<'_>,
         ctx: &mut Ctx,
     ) -> Result<u64, Stop> {
-        self.script_view(None)?;
-        let mut finalized = false;
         if let Verdict::Broken(leftovers) = verdict {
-            for leftover in leftovers {
-                log::warn!(
-                    "{}: {}; running: {}",
-                    leftover.object,
-                    leftover.problem,
-                    leftover.repair
-                );
-                self.query(&leftover.repair)?;
+            self.repair(leftovers)?;
+            // The repair of a half detached partition is to finish it.
+            if matches!(alone, Alone::DetachPartitionConcurrently { .. }) {
+                return Ok(0);
             }
-            finalized = matches!(alone, Alone::DetachPartitionConcurrently { .. });
         }
-        // The repair of a half detached partition is to finish it.
-        let ran = if finalized { Ok((0, 0.0)) } else { self.run_one(at, ctx) };
+        Ok(self.run_one(at, ctx)?.0)
+    }
+
+    fn repair(&self, leftovers: &[Leftover]) -> Result<(), Stop> {
+        for Leftover { object, problem, repair } in leftovers {
+            log::warn!("{object}: {problem}; running: {repair}");
+            self.query(repair)?;
+        }
+        Ok(())
+    }
+
+    /// Believes the catalog only.
+    fn judge(
+        &mut self,
+        alone: &Alone,
+        before: &Value,
+        ran: Result<u64, Stop>,
+        at: &At<'_>,
+    ) -> Result<u64, Stop> {
         if let Err(Stop::Lost(_)) = &ran {
-            return ran.map(|it| it.0);
+            return ran;
         }
         let after = catalog::inspect(&self.run.session, alone, before)?;
         match (ran, after) {
-            (Ok((rows, _)), Verdict::Done | Verdict::NotDone) => Ok(rows),
+            (Ok(rows), Verdict::Done | Verdict::NotDone) => Ok(rows),
             (Ok(_), Verdict::Broken(leftovers)) => {
                 let what = leftovers.iter().map(|it| format!("{}: {}", it.object, it.problem));
                 let message = format!(
@@ -131,7 +181,10 @@ impl Work<'_> {
         })?;
         fault::hit(Point::StatementJournalled);
         self.script_view(Some(self.limits.lock_timeout))?;
-        let (rows, ms) = self.run_one(at, ctx)?;
+        self.run.watch(Policy::Stand);
+        let ran = self.run_one(at, ctx);
+        self.run.unwatch();
+        let (rows, ms) = ran?;
         fault::hit(Point::StatementRun);
         self.ledger_view()?;
         self.run.session.transaction(|session| {

@@ -10,7 +10,11 @@ use migrate_core::{
 };
 
 use super::Work;
-use crate::{progress, send::Stop, transaction::commit};
+use crate::{
+    progress,
+    send::Stop,
+    transaction::{commit, tries::Tries},
+};
 
 impl Work<'_> {
     /// All statements are done: says so in the history and the audit log.
@@ -53,6 +57,7 @@ impl Work<'_> {
 
     /// Records how far it came and what lies about.
     pub(super) fn give_up(&mut self, stop: Stop, ctx: &mut Ctx) -> Error {
+        let stop = stop.or_gave_way(self.run.unwatch().gave_way);
         self.roll_back();
         let (version, name) = (self.step.version.clone(), self.step.name.clone());
         let state = self.state();
@@ -62,11 +67,21 @@ impl Work<'_> {
             // Whatever else asks to stop: this must be known.
             (_, Stop::Other(err @ Error::CommitUnknown { .. })) => err,
             (Some(err), _) => err,
-            (None, Stop::Other(err)) => err,
-            (None, Stop::Lost(source)) => {
-                Error::ConnectionLost { version, name, left: Left::Part, source }
+            (None, stop) if left == Left::Nothing => {
+                match Tries::busy(self.limits, self.step, stop) {
+                    // A row says that it was begun.
+                    Error::ConnectionLost { version, name, source, .. } => {
+                        Error::ConnectionLost { version, name, left: Left::Part, source }
+                    }
+                    err => err,
+                }
             }
+            (None, Stop::Other(err)) => err,
+            (None, Stop::Lost(source)) => Error::ConnectionLost { version, name, left, source },
             (None, Stop::Refused(error)) => Error::Statement { version, name, error, left },
+            (None, Stop::GaveWay(it)) => {
+                Error::Statement { version, name, error: Box::new(it.as_error()), left }
+            }
         };
         if !matches!(err, Error::LeaseLost { .. } | Error::CommitUnknown { .. })
             && let Err(second) = self.record_failure(&err, left, ctx)

@@ -6,6 +6,7 @@
 
 mod alone;
 mod end;
+mod holding_up;
 mod session;
 mod together;
 
@@ -177,6 +178,9 @@ impl Work<'_> {
             self.current = number as u64;
             if let Some(err) = self.run.stopped(|| self.state()) {
                 return Err(err.into());
+            }
+            if let Some(stop) = self.run.gives_way() {
+                return Err(stop);
             }
             self.statement(number, &statement, ctx)?;
         }

@@ -17,24 +17,21 @@ use migrate_core::{
 use super::{At, Begun, Work};
 use crate::{
     failure,
+    guard::Seen,
     progress::Progress,
-    send::{self, Stop},
-    transaction::{commit, record::ledger_changed},
+    send::{self, GaveWay, Stop},
+    transaction::{
+        commit,
+        record::ledger_changed,
+        tries::{Tried, Tries},
+    },
 };
 
 impl Work<'_> {
     /// Sends one statement and returns its rows and milliseconds.
     pub(super) fn run_one(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(u64, f64), Stop> {
         let began = Instant::now();
-        let progress = Progress {
-            version: self.step.version.clone(),
-            statement: at.number as u64,
-            statements: self.step.summary.statements,
-            command: at.statement.tag().to_owned(),
-            estimate_ms: self.step.estimate_ms(),
-            migration_start: self.start,
-            shown: Cell::default(),
-        };
+        let progress = self.progress(at);
         let rows = send::one(&self.run.session, &self.step.script, at.statement, &mut |elapsed| {
             progress.tick(elapsed, ctx);
         });
@@ -49,6 +46,19 @@ impl Work<'_> {
                 at.statement.range.start,
                 &error,
             )))),
+        }
+    }
+
+    pub(super) fn progress(&self, at: &At<'_>) -> Progress<'_> {
+        Progress {
+            version: self.step.version.clone(),
+            statement: at.number as u64,
+            statements: self.step.summary.statements,
+            command: at.statement.tag().to_owned(),
+            estimate_ms: self.step.estimate_ms(),
+            migration_start: self.start,
+            guard: self.run.guard(),
+            shown: Cell::default(),
         }
     }
 
@@ -92,7 +102,29 @@ impl Work<'_> {
         self.query(&self.run.ledger_view())
     }
 
+    /// Pauses before another try, or hands `stop` back.
+    pub(super) fn again(
+        &self,
+        tries: &mut Tries,
+        stop: Stop,
+        seen: Seen,
+        ctx: &mut Ctx,
+    ) -> Result<(), Stop> {
+        let stopped = || self.run.must_stop();
+        let tried = Tried { session: &self.run.session, step: self.step, stopped: &stopped };
+        tries.again(tried, stop, seen, ctx)
+    }
+
+    /// In front of COMMIT: a cancel must not hit it.
+    pub(super) fn unwatch(&self) -> Result<(), Stop> {
+        match self.run.unwatch().gave_way {
+            Some(victims) => Err(Stop::GaveWay(GaveWay { victims, statement: None })),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn roll_back(&self) {
+        self.run.unwatch();
         if !self.run.session.is_closed() {
             let _ = self.run.session.run("rollback");
             let _ = self.run.session.run(&self.run.ledger_view());

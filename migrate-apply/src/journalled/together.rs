@@ -1,24 +1,20 @@
 //! Statements that share a transaction with their journal row: each is done exactly once.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
-
 use migrate_core::{ctx::Ctx, error::Error, ledger::progress as journal, sql::kind::Control};
 
 use super::{At, Done, Work};
-use crate::{send::Stop, transaction};
+use crate::{guard::Policy, send::Stop, transaction::tries::Tries};
 
 impl Work<'_> {
     /// Exactly once: the statement and its journal row are one transaction.
     pub(super) fn in_transaction(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
-        let start = Instant::now();
+        let mut tries = Tries::new(self.limits);
         loop {
             let stop = match self.try_in_transaction(at, ctx) {
                 Ok(()) => return Ok(()),
                 Err(stop) => stop,
             };
+            let seen = self.run.unwatch();
             self.roll_back();
             match stop {
                 // A procedure that commits cannot run in a transaction: what became of it is then
@@ -29,26 +25,20 @@ impl Work<'_> {
                 {
                     return self.commits_itself(at, ctx);
                 }
-                Stop::Refused(error)
-                    if transaction::is_passing(&error)
-                        && start.elapsed() < self.limits.retry_budget
-                        && self.run.stopped(String::new).is_none() =>
-                {
-                    log::warn!("{}: {}; trying again", error, self.step.version);
-                    thread::sleep(Duration::from_millis(fastrand::u64(50..=500)));
-                }
-                stop => return Err(stop),
+                stop => self.again(&mut tries, stop, seen, ctx)?,
             }
         }
     }
 
     fn try_in_transaction(&mut self, at: &At<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
         let begun = self.begin()?;
+        self.run.watch(Policy::GiveWay);
         self.script_view(Some(self.limits.lock_timeout))?;
         let (rows, ms) = self.run_one(at, ctx)?;
         self.ledger_view()?;
         self.ledger_is_as(&begun)?;
         self.journal_done(at, rows)?;
+        self.unwatch()?;
         self.commit(at.number, &begun)?;
         self.said(at, rows, ms, ctx);
         Ok(())
@@ -65,6 +55,7 @@ impl Work<'_> {
             Control::Begin { .. } if self.block.is_empty() => {
                 self.script_view(Some(self.limits.lock_timeout))?;
                 self.run_one(at, ctx)?;
+                self.run.watch(Policy::GiveWay);
                 self.query("set local search_path = pg_catalog, pg_temp")?;
                 self.block_begun = self.begun()?;
                 self.script_view(Some(self.limits.lock_timeout))?;
@@ -81,6 +72,7 @@ impl Work<'_> {
                     let place = done.place(self.history_id);
                     journal::done(&self.run.session, &self.run.ledger, place, 0)?;
                 }
+                self.unwatch()?;
                 self.commit(at.number, &begun)?;
                 self.totals.statements += block.len() as u64;
                 Ok(())

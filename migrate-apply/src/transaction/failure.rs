@@ -10,7 +10,7 @@ use migrate_core::{
     record::{Direction, FailedState, MigrationFailed, Record},
 };
 
-use super::{Writer, is_passing, waiting};
+use super::{Writer, tries::Tries};
 use crate::{run::Run, send::Stop, step::Step};
 
 impl Writer {
@@ -23,27 +23,11 @@ impl Writer {
         start: Instant,
         ctx: &mut Ctx,
     ) -> Error {
-        let (version, name) = (step.version.clone(), step.name.clone());
         let err = match (run.stopped(|| nothing_of(step)), stop.or_lost(&run.session)) {
             // Whatever else asks to stop: this must be known.
             (_, Stop::Other(err @ Error::CommitUnknown { .. })) => err,
             (Some(err), _) => err,
-            (None, Stop::Other(err)) => err,
-            (None, Stop::Lost(source)) => {
-                Error::ConnectionLost { version, name, left: Left::Nothing, source }
-            }
-            (None, Stop::Refused(mut error)) if is_passing(&error) => {
-                if let Ok(prepared) = waiting::prepared(&run.session)
-                    && let Some(oldest) = prepared.first()
-                {
-                    oldest.explain(&mut error);
-                }
-                let budget = humantime::format_duration(self.limits.retry_budget).to_string();
-                Error::LocksBusy { version, name, error, budget }
-            }
-            (None, Stop::Refused(error)) => {
-                Error::Statement { version, name, error, left: Left::Nothing }
-            }
+            (None, stop) => Tries::busy(self.limits, step, stop),
         };
         if !matches!(err, Error::LeaseLost { .. } | Error::CommitUnknown { .. }) {
             let failed = failed(step, &err, start.elapsed());

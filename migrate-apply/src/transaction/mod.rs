@@ -6,29 +6,32 @@
 pub(crate) mod commit;
 mod failure;
 pub(crate) mod record;
+pub(crate) mod tries;
 mod waiting;
 
 use record::STATE;
 use std::{
-    mem, thread,
+    mem,
     time::{Duration, Instant},
 };
+use tries::{Tried, Tries};
 
 use migrate_core::{
     connect::flight::Flight,
     ctx::Ctx,
-    error::{Error, PgError, Result, StatementError},
+    error::{Error, PgError, Result},
     fault::{self, Point},
     interrupt,
     ledger::history,
-    record::{Line, LockWaited, Record},
+    record::{Line, Record},
 };
 use tokio_postgres::Statement as Prepared;
 
 use crate::{
+    guard::Policy,
     progress,
     run::Run,
-    send::{self, Stop, Totals},
+    send::{self, GaveWay, Stop, Totals},
     step::Step,
 };
 
@@ -36,13 +39,13 @@ const CLEANUP_CHEAP: &str = include_str!("../../sql/cleanup.sql");
 /// What a script may leave in its session beside settings.
 pub(crate) const CLEANUP: &str =
     concat!(include_str!("../../sql/cleanup.sql"), include_str!("../../sql/cleanup_left_over.sql"));
-/// No pause between two tries is longer.
-pub(crate) const MAX_PAUSE_MS: u64 = 500;
-/// How long locks may be waited for.
+/// How long locks may be waited for, and how long others may wait for ours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     /// For one statement; then the transaction is rolled back and tried again.
     pub(crate) lock_timeout: Duration,
+    /// For others; then the statement is cancelled, and the transaction is tried again later.
+    pub(crate) block_limit: Duration,
     /// For all tries together.
     pub(crate) retry_budget: Duration,
 }
@@ -81,10 +84,10 @@ impl Writer {
     /// Applies `steps` in one transaction.
     pub(crate) fn apply(&mut self, run: &mut Run, steps: &[Step], ctx: &mut Ctx) -> Result<()> {
         let start = Instant::now();
-        let mut retries = 0;
+        let mut tries = Tries::new(self.limits);
         loop {
             let mut at = 0;
-            let stop = match self.attempt(run, steps, retries, &mut at, ctx) {
+            let stop = match self.attempt(run, steps, tries.retries, &mut at, ctx) {
                 Ok(lines) => {
                     fault::hit(Point::AfterCommit);
                     for line in lines {
@@ -95,20 +98,16 @@ impl Writer {
                 }
                 Err(stop) => stop,
             };
+            // First: a cancel must not hit what comes now.
+            let seen = run.unwatch();
             let step = &steps[at];
             if !run.session.is_closed() {
                 let _ = run.session.run(&format!("rollback; {}", run.ledger_view()));
             }
-            match stop {
-                Stop::Refused(error)
-                    if is_passing(&error)
-                        && start.elapsed() < self.limits.retry_budget
-                        && run.stopped(String::new).is_none() =>
-                {
-                    retries += 1;
-                    self.pause(run, step, &error, start, ctx);
-                }
-                stop => return Err(self.give_up(run, step, stop, start, ctx)),
+            let stopped = || run.must_stop();
+            let tried = Tried { session: &run.session, step, stopped: &stopped };
+            if let Err(stop) = tries.again(tried, stop, seen, ctx) {
+                return Err(self.give_up(run, step, stop, start, ctx));
             }
         }
     }
@@ -137,6 +136,7 @@ impl Writer {
     ) -> Result<Vec<Line>, Stop> {
         self.prepare(run)?;
         let clean = mem::replace(&mut self.clean, false);
+        run.watch(Policy::GiveWay);
         interrupt::leaves(Some("the transaction under way is rolled back by the server".into()));
         let mut begun = Begun::default();
         let mut lines = Vec::new();
@@ -154,6 +154,11 @@ impl Writer {
             begun.recorded = true;
         }
         fault::hit(Point::BeforeCommit);
+        // A COMMIT that waits for a standby would not be undone by a cancel, only be less safe.
+        let seen = run.unwatch();
+        if let Some(victims) = seen.gave_way {
+            return Err(Stop::GaveWay(GaveWay { victims, statement: None }));
+        }
         let xid = begun.xid.unwrap_or_default();
         let last = &steps[steps.len() - 1];
         let run_id = run.run_id.clone();
@@ -221,26 +226,9 @@ impl Writer {
                 _ => Ok(()),
             }
         };
-        let stopped = || run.stopped(|| failure::nothing_of(step));
-        send::run_script(&run.session, flight, step, &mut answered, &stopped, ctx)
+        let stopped = || {
+            run.stopped(|| failure::nothing_of(step)).map(Stop::Other).or_else(|| run.gives_way())
+        };
+        send::run_script(run, flight, step, &mut answered, &stopped, ctx)
     }
-
-    fn pause(&self, run: &Run, step: &Step, error: &StatementError, start: Instant, ctx: &mut Ctx) {
-        let pause = Duration::from_millis(fastrand::u64(50..=MAX_PAUSE_MS));
-        log::warn!("migration {}: {}; rolled back, trying again", step.version, error.message);
-        ctx.emit(Record::LockWaited(LockWaited {
-            waiting_for: error.at.as_ref().map(ToString::to_string).unwrap_or_default(),
-            waited_ms: start.elapsed().as_millis() as u64,
-            holders: waiting::prepared(&run.session)
-                .map(|all| all.iter().map(waiting::Prepared::holder).collect())
-                .unwrap_or_default(),
-            queue: 0,
-        }));
-        thread::sleep(pause);
-    }
-}
-
-/// Errors that another try may not meet.
-pub(crate) fn is_passing(error: &StatementError) -> bool {
-    error.sqlstate.as_deref().is_some_and(|it| ["55P03", "40P01", "40001"].contains(&it))
 }

@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{
-    Client, Row, SimpleQueryMessage,
+    Client, Row, SimpleQueryMessage, Statement,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -123,6 +123,18 @@ impl Session {
 
     pub fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, PgError> {
         self.wait(self.client.query(sql, params))
+    }
+
+    /// As [`Session::query`], or nothing where no answer comes in time: then the session is of no
+    /// more use, as that answer would be taken for the next one's.
+    pub fn query_within(
+        &self,
+        limit: Duration,
+        statement: &Statement,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Option<Result<Vec<Row>, PgError>> {
+        let query = self.client.query(statement, params);
+        self.wait(async { tokio::time::timeout(limit, query).await.ok() })
     }
 
     /// Asks what is asked only once, in one round trip: nothing is prepared, so types are given.

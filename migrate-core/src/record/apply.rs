@@ -4,7 +4,10 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::dry_run::{DryRunPlace, Impact};
+use super::{
+    dry_run::{DryRunPlace, Impact},
+    lock::Holder,
+};
 use crate::migration::version::Version;
 
 /// Which way a migration runs.
@@ -118,6 +121,22 @@ pub struct MigrationProgress {
     pub elapsed_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate_ms: Option<u64>,
+    /// What the server is at, such as `building index: scanning table`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// How much of that is done, of how much, and of what: `blocks`, `rows` or `bytes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_done: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_total: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work_unit: Option<String>,
+    /// Who is waited for at the moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holders: Vec<Holder>,
+    /// How many sessions wait for this migration at the moment.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub blocked: u32,
     pub message: String,
 }
 
@@ -145,6 +164,37 @@ pub struct MigrationApplied {
     /// What is odd about it although it went well: a file without a statement.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
+}
+
+/// It blocked others for too long, so it was cancelled and rolled back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MigrationYielded {
+    pub version: Version,
+    pub name: String,
+    pub direction: Direction,
+    /// The statement that was cancelled, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<u64>,
+    pub block_limit_ms: u64,
+    /// Who waited for it, the longest wait first.
+    pub victims: Vec<Victim>,
+    /// When it is tried again; absent where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
+}
+
+/// A session that waits for a migration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Victim {
+    pub pid: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// The start of its query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    pub waited_ms: u64,
 }
 
 /// How it is known that a migration was committed, where the server's answer was lost.

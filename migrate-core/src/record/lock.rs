@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::migration::version::Version;
+
 /// A row of `_migration_locks`, with what the server knows of its holder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LockRow {
@@ -71,8 +73,14 @@ pub struct LockAcquired {
 /// Somebody stands in the way.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LockWaited {
-    /// What was waited for: the migration lock's name, or a table.
+    /// What was waited for: the migration lock's name, a table, or the place of a statement.
     pub waiting_for: String,
+    /// The migration that waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+    /// The statement that waited, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<u64>,
     pub waited_ms: u64,
     pub holders: Vec<Holder>,
     /// How many sessions queue behind us.
@@ -82,7 +90,7 @@ pub struct LockWaited {
 /// A session that holds what is waited for.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Holder {
-    /// Its server process; 0 where it cannot be seen.
+    /// Its server process; 0 where it cannot be seen, and for a prepared transaction.
     pub pid: i32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_start: Option<DateTime<Utc>>,

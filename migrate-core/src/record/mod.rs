@@ -49,6 +49,8 @@ pub enum Record {
     StatementDone(StatementDone),
     #[serde(rename = "migration.progress")]
     MigrationProgress(MigrationProgress),
+    #[serde(rename = "migration.yielded")]
+    MigrationYielded(MigrationYielded),
     #[serde(rename = "migration.applied")]
     MigrationApplied(MigrationApplied),
     #[serde(rename = "migration.rolled_back")]
@@ -104,6 +106,7 @@ impl Record {
             Record::MigrationStarted(_) => "migration.started",
             Record::StatementDone(_) => "statement.done",
             Record::MigrationProgress(_) => "migration.progress",
+            Record::MigrationYielded(_) => "migration.yielded",
             Record::MigrationApplied(_) => "migration.applied",
             Record::MigrationRolledBack(_) => "migration.rolled_back",
             Record::MigrationFailed(_) => "migration.failed",
