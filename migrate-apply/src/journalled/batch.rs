@@ -23,7 +23,8 @@ use migrate_core::{
 use super::{At, Work};
 use crate::{
     batch::{
-        self, give_way,
+        self,
+        give_way::Standbys,
         key::{self, Key, Unusable},
         size,
     },
@@ -48,6 +49,23 @@ struct Range {
     blocked: i64,
 }
 
+/// The way of one run along the key.
+struct Walk<'a> {
+    batched: &'a Batched,
+    at: &'a At<'a>,
+    key: Key,
+    /// Of the next range.
+    size: u64,
+    standbys: Standbys,
+    progress: Progress,
+    begun: Instant,
+    /// When the last range was committed.
+    since: Instant,
+    said: Instant,
+    /// What earlier runs have done.
+    keys_before: u64,
+}
+
 impl Work<'_> {
     /// Runs the ranges that are left.
     pub(super) fn batched(
@@ -59,72 +77,65 @@ impl Work<'_> {
     ) -> Result<(), Stop> {
         let begun = Instant::now();
         self.checkpoint = interrupted.and_then(|it| it.checkpoint);
-        if let Some(done) = &self.checkpoint {
-            log::info!(
-                "{}: going on behind {} ranges with {} rows",
-                self.location(at.statement),
-                done.ranges,
-                done.rows
-            );
+        if let Some(ranges) = self.ranges() {
+            log::info!("{}: {ranges}; going on behind them", self.location(at.statement));
         }
         self.run.session.transaction(|session| {
             self.run.lease.fence(session, &self.run.ledger)?;
             journal::upgrade(session, &self.run.ledger)
         })?;
-        let key = self.key_of(batched, at)?;
         let first = batched.batch.size.unwrap_or(size::FIRST);
-        let mut size = self.checkpoint.as_ref().map_or(first, |it| it.size);
-        let mut progress = self.progress_of(at);
-        let resumed_at = self.checkpoint.as_ref().map_or(0, |it| it.keys);
-        let (mut since, mut said) = (Instant::now(), Instant::now());
-        loop {
-            if let Some(err) = self.run.stopped(|| self.state()) {
-                return Err(err.into());
-            }
-            self.give_way(at, &mut progress, begun, ctx)?;
-            let start = Instant::now();
-            let mut tick = |progress: &Progress| progress.tick(begun.elapsed(), ctx);
-            let range = match self.range(batched, &key, size, at, &mut |_| tick(&progress)) {
-                Ok(range) => range,
-                Err(Stop::Refused(error))
-                    if transaction::is_passing(&error)
-                        && since.elapsed() < self.limits.retry_budget
-                        && self.run.stopped(String::new).is_none() =>
-                {
-                    self.roll_back();
-                    size = size::smaller(size);
-                    log::warn!("{error}; the range was rolled back, trying again");
-                    pause(transaction::MAX_PAUSE_MS);
-                    continue;
-                }
-                Err(stop) => return Err(stop),
-            };
-            fault::hit(Point::AfterCommit);
-            let took = start.elapsed();
-            let Range { checkpoint, last, blocked } = range;
-            let (rows, keys) = (checkpoint.rows, checkpoint.keys);
-            size = checkpoint.size;
-            self.checkpoint = Some(checkpoint);
-            if last {
-                break;
-            }
-            if blocked > 0 {
-                // They go first.
-                size = size::smaller(size);
-                pause((took.as_millis() as u64).clamp(1, transaction::MAX_PAUSE_MS));
-            }
-            since = Instant::now();
-            progress.command =
-                standing(at, rows, keys, keys - resumed_at, key.rows, begun.elapsed());
-            if said.elapsed() >= SECOND {
-                said = Instant::now();
-                progress.tick(begun.elapsed(), ctx);
-            }
-        }
-        drop(progress);
+        let mut walk = Walk {
+            batched,
+            at,
+            key: self.key_of(batched, at)?,
+            size: self.checkpoint.as_ref().map_or(first, |it| it.size),
+            standbys: Standbys::new(),
+            progress: self.progress_of(at),
+            begun,
+            since: begun,
+            said: begun,
+            keys_before: self.checkpoint.as_ref().map_or(0, |it| it.keys),
+        };
+        while !self.go_on(&mut walk, ctx)? {}
+        drop(walk);
         let rows = self.checkpoint.take().map_or(0, |it| it.rows);
         self.said(at, rows, begun.elapsed().as_secs_f64() * 1000.0, ctx);
         Ok(())
+    }
+
+    /// One range, or one try of it; true at the end of the walk.
+    fn go_on(&mut self, walk: &mut Walk<'_>, ctx: &mut Ctx) -> Result<bool, Stop> {
+        if let Some(err) = self.run.stopped(|| self.state()) {
+            return Err(err.into());
+        }
+        self.give_way(walk, ctx)?;
+        let start = Instant::now();
+        let Range { checkpoint, last, blocked } = match self.range(walk, ctx) {
+            Ok(range) => range,
+            Err(Stop::Refused(error))
+                if transaction::is_passing(&error)
+                    && walk.since.elapsed() < self.limits.retry_budget
+                    && self.run.stopped(String::new).is_none() =>
+            {
+                self.roll_back();
+                walk.size = size::smaller(walk.size);
+                log::warn!("{error}; the range was rolled back, trying again");
+                pause(transaction::MAX_PAUSE_MS);
+                return Ok(false);
+            }
+            Err(stop) => return Err(stop),
+        };
+        fault::hit(Point::AfterCommit);
+        walk.size = checkpoint.size;
+        if blocked > 0 && !last {
+            // They go first.
+            walk.size = size::smaller(walk.size);
+            pause((start.elapsed().as_millis() as u64).clamp(10, transaction::MAX_PAUSE_MS));
+        }
+        walk.passed(&checkpoint, ctx);
+        self.checkpoint = Some(checkpoint);
+        Ok(last)
     }
 
     fn progress_of(&self, at: &At<'_>) -> Progress {
@@ -166,14 +177,8 @@ impl Work<'_> {
     }
 
     /// One range: its end, its rows, its checkpoint, COMMIT.
-    fn range(
-        &mut self,
-        batched: &Batched,
-        key: &Key,
-        size: u64,
-        at: &At<'_>,
-        tick: &mut dyn FnMut(Duration),
-    ) -> Result<Range, Stop> {
+    fn range(&mut self, walk: &Walk<'_>, ctx: &mut Ctx) -> Result<Range, Stop> {
+        let Walk { batched, at, key, size, .. } = walk;
         let start = Instant::now();
         let begun = self.begin()?;
         self.script_view(Some(self.limits.lock_timeout))?;
@@ -185,12 +190,14 @@ impl Work<'_> {
         }
         let mut rows = 0;
         if !now.last.is_empty() {
-            let end = self.one_key(&key.end_sql(after.as_deref(), &now.last, size))?;
+            let end = self.one_key(&key.end_sql(after.as_deref(), &now.last, *size))?;
             now.reached = end.unwrap_or_else(|| now.last.clone());
             let predicate = key.predicate(&batched.qualifier, after.as_deref(), &now.reached);
             self.script_view(Some(self.limits.lock_timeout))?;
             let sql = batched.sql(at.statement.text(&self.step.script.text), &predicate);
-            rows = batch::send(&self.run.session, sql, tick).map_err(|it| self.no_at(at, it))?;
+            let mut tick = |_| walk.progress.tick(walk.begun.elapsed(), ctx);
+            rows = batch::send(&self.run.session, sql, &mut tick)
+                .map_err(|error| self.no_at(at, error))?;
         }
         fault::hit(Point::StatementRun);
         self.ledger_view()?;
@@ -201,7 +208,7 @@ impl Work<'_> {
         now.ranges += 1;
         now.rows += rows;
         now.keys += size;
-        now.size = size::after(size, start.elapsed());
+        now.size = size::after(*size, start.elapsed());
         let place = at.place(self.history_id);
         journal::checkpoint(session, ledger, place, &now)?;
         if last {
@@ -226,28 +233,22 @@ impl Work<'_> {
     }
 
     /// Stands back while a standby is far behind, as long as anything may be waited for.
-    fn give_way(
-        &self,
-        at: &At<'_>,
-        progress: &mut Progress,
-        begun: Instant,
-        ctx: &mut Ctx,
-    ) -> Result<(), Stop> {
+    fn give_way(&self, walk: &mut Walk<'_>, ctx: &mut Ctx) -> Result<(), Stop> {
         let start = Instant::now();
-        while let Some(reason) = give_way::reason(&give_way::replicas(&self.run.session)?) {
+        while let Some(reason) = walk.standbys.reason(&self.run.session)? {
             if let Some(err) = self.run.stopped(|| self.state()) {
                 return Err(err.into());
             }
             if start.elapsed() >= self.limits.retry_budget {
                 return Err(Stop::Refused(Box::new(StatementError {
-                    at: Some(self.location(at.statement)),
-                    statement: Some(at.number as u64),
-                    message: format!("gave up waiting for a standby: {reason}"),
+                    at: Some(self.location(walk.at.statement)),
+                    statement: Some(walk.at.number as u64),
+                    message: format!("gave up waiting: {reason}"),
                     ..StatementError::default()
                 })));
             }
-            progress.command = format!("{}, waiting: {reason}", at.statement.tag());
-            progress.tick(begun.elapsed(), ctx);
+            walk.progress.command = format!("{}, waiting: {reason}", walk.at.statement.tag());
+            walk.progress.tick(walk.begun.elapsed(), ctx);
             thread::sleep(SECOND);
         }
         Ok(())
@@ -271,28 +272,44 @@ impl Work<'_> {
     }
 }
 
-fn pause(longest_ms: u64) {
-    if interrupt::received().is_none() {
-        thread::sleep(Duration::from_millis(fastrand::u64(longest_ms.div_ceil(10)..=longest_ms)));
+impl Walk<'_> {
+    /// Takes note of a range that is done.
+    fn passed(&mut self, done: &Checkpoint, ctx: &mut Ctx) {
+        self.since = Instant::now();
+        let now = done.keys - self.keys_before;
+        let left = left(done.keys, now, self.key.rows, self.begun.elapsed());
+        let (tag, rows) = (self.at.statement.tag(), done.rows);
+        self.progress.command = format!("{tag}, {rows} rows{}", left.unwrap_or_default());
+        if self.said.elapsed() >= SECOND {
+            self.said = Instant::now();
+            self.progress.tick(self.begun.elapsed(), ctx);
+        }
     }
 }
 
-/// How far it has come, and how long the rest will take at the pace of this run.
-fn standing(
-    at: &At<'_>,
-    rows: u64,
-    keys: u64,
-    keys_now: u64,
-    all: Option<u64>,
-    elapsed: Duration,
-) -> String {
-    let done = format!("{}, {rows} rows", at.statement.tag());
-    match all {
-        Some(all) if all > keys => {
-            let left = elapsed.as_secs_f64() * (all - keys) as f64 / keys_now.max(1) as f64;
-            let percent = keys * 100 / all;
-            format!("{done}, {percent}%, about {} left", text::took((left * 1000.0) as u64))
-        }
-        _ => done,
+/// How much of `all` keys is done, and how long the rest will take if it goes on like the keys of
+/// this run, `now`, which took `elapsed`.
+fn left(keys: u64, now: u64, all: Option<u64>, elapsed: Duration) -> Option<String> {
+    let all = all.filter(|&all| all > keys)?;
+    let left = elapsed.as_secs_f64() * (all - keys) as f64 / now.max(1) as f64;
+    Some(format!(", {}%, about {} left", keys * 100 / all, text::took((left * 1000.0) as u64)))
+}
+
+fn pause(longest_ms: u64) {
+    if interrupt::received().is_none() {
+        thread::sleep(Duration::from_millis(fastrand::u64(longest_ms / 10..=longest_ms)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_by_the_pace_of_this_run() {
+        let ten = Duration::from_secs(10);
+        assert_eq!(left(500, 100, Some(1000), ten).as_deref(), Some(", 50%, about 50 s left"));
+        assert_eq!(left(1000, 100, Some(1000), ten), None);
+        assert_eq!(left(1000, 100, None, ten), None);
     }
 }

@@ -148,7 +148,7 @@ impl Work<'_> {
     }
 
     /// What is done of a batched change.
-    fn ranges(&self) -> Option<String> {
+    pub(super) fn ranges(&self) -> Option<String> {
         let Checkpoint { ranges, rows, .. } = self.checkpoint.as_ref()?;
         let current = self.current;
         Some(format!("{ranges} ranges with {rows} rows of statement {current} are done"))
