@@ -7,7 +7,7 @@ use std::{
 };
 
 use migrate_core::{exit::Exit, fault::Point};
-use migrate_tests::World;
+use migrate_tests::{OwnServer, World};
 use postgres::NoTls;
 
 const ROWS: u32 = 5000;
@@ -221,4 +221,39 @@ fn progress_says_how_many_rows_are_done_and_how_long_the_rest_takes() {
     let last = said.last().unwrap()["message"].as_str().unwrap();
     assert!(last.contains("UPDATE, ") && last.contains("%, about "), "{outcome}");
     assert!(outcome.stderr.contains("PROGRESS 2 statement 2 of 3: UPDATE, "), "{outcome}");
+}
+
+#[test]
+fn a_batch_waits_for_a_standby_that_has_fallen_behind() {
+    let server = OwnServer::start(&[]);
+    let world = World::at(server.url()).env("MIGRATE_BATCH_LAG", "1s").migration(
+        "1_table.sql",
+        "create table t (id int primary key, n int not null default 0);
+         insert into t select generate_series(1, 4000);
+         create function slow() returns trigger language plpgsql as
+         'begin perform pg_sleep(0.001); return new; end';
+         create trigger slow before update on t for each row execute function slow()",
+    );
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    let standby = server.standby();
+    world.wait_for("exists (select from pg_stat_replication where state = 'streaming')");
+    let mut client = postgres::Client::connect(&standby.url(), NoTls).unwrap();
+    client.batch_execute("select pg_wal_replay_pause()").unwrap();
+    let world = world.migration(
+        "2_batch.sql",
+        "-- migrate:batch table=t key=id size=10\nupdate t set n = n + 1 where {batch};",
+    );
+    let up = world.spawn("migrate-apply up");
+    // It asks once a second how far the standby is, does nothing else, and has said so.
+    world.wait_for(
+        "exists (select from pg_stat_activity where application_name like 'migrate-apply/%'
+                 and state = 'idle' and query like '%pg_stat_replication%'
+                 and clock_timestamp() - backend_start > '4 s'
+                 and clock_timestamp() - state_change > '500 ms')",
+    );
+    assert_ne!(world.query("select count(*) from t where n = 0"), "0");
+    client.batch_execute("select pg_wal_replay_resume()").unwrap();
+    let outcome = up.finish().expect(Exit::Ok);
+    assert!(outcome.stderr.contains("is more than 1s behind"), "{outcome}");
+    assert_eq!(world.query(EACH_ONCE), "1 1 4000");
 }
