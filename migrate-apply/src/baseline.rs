@@ -12,10 +12,7 @@ use migrate_core::{
     record::{Direction, MigrationBaselined, Record},
 };
 
-use crate::{
-    run::{Place, Run},
-    step,
-};
+use crate::run::{Place, Run};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -111,7 +108,7 @@ fn is_half_done(run: &history::Run) -> bool {
 /// Files from before us may hold what we cannot run; they have been run already.
 fn warn(migration: &Migration) {
     for script in iter::once(&migration.up).chain(&migration.down) {
-        if let Err(err) = step::check(script) {
+        if let Err(err) = script.check() {
             log::warn!("{err}: recorded all the same, but it could not be run here");
         }
     }

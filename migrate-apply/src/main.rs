@@ -1,6 +1,7 @@
 //! Applies migrations in order, each in its own transaction, one run at a time.
 
 mod baseline;
+mod batch;
 mod catalog;
 mod down;
 mod dry_run;

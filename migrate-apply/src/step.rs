@@ -3,15 +3,20 @@
 use std::time::Duration;
 
 use migrate_core::{
-    error::{Error, Location, Result},
+    error::{Error, Result},
     ledger::history::{NewRun, Run as HistoryRun, Status},
-    migration::{Migration, risk::Risk, script::Script, version::Version},
+    migration::{
+        Migration,
+        batch::{self, Batched},
+        risk::Risk,
+        script::Script,
+        version::Version,
+    },
     plan::Pending,
     record::{Direction, MigrationApplied, MigrationStarted},
     sql::{
         check::Summary,
         effects::{Effects, Judge},
-        kind::Kind,
     },
 };
 
@@ -30,6 +35,8 @@ pub(crate) struct Step {
     pub(crate) risk: Risk,
     pub(crate) estimate: Option<Duration>,
     pub(crate) summary: Summary,
+    /// Its statements that run in ranges.
+    batched: Vec<Batched>,
     /// The history row of an earlier run outside a transaction that did not end.
     pub(crate) unfinished: Option<i64>,
 }
@@ -41,7 +48,7 @@ impl Step {
         let mut up = pending.migration.up.clone();
         let stated = pending.migration.risk;
         let mut judge = Judge::default();
-        let summary = check_each(&up, |statement, kind| {
+        let summary = up.check_each(|statement, kind| {
             if stated.is_none() {
                 judge.see(&Effects::of(statement, kind));
             }
@@ -63,6 +70,7 @@ impl Step {
             name: name.clone(),
             direction: Direction::Up,
             unfinished: unfinished(pending, &up),
+            batched: batch::of_script(&up)?,
             script: up,
             checksum: checksum.clone(),
             way_back: down.zip(pending.migration.down_checksum.clone()),
@@ -84,7 +92,8 @@ impl Step {
             version: run.version.clone(),
             name: run.name.clone(),
             direction: Direction::Down,
-            summary: check(&script)?,
+            summary: script.check()?,
+            batched: batch::of_script(&script)?,
             script,
             checksum: run.checksum.clone(),
             way_back: None,
@@ -92,6 +101,11 @@ impl Step {
             estimate: None,
             unfinished,
         })
+    }
+
+    /// How statement `number` is to be cut into ranges, if it is.
+    pub(crate) fn batched(&self, number: u64) -> Option<&Batched> {
+        self.batched.iter().find(|it| it.statement == number)
     }
 
     /// Comments alone occur in real histories, but hardly ever on purpose.
@@ -175,20 +189,4 @@ fn done_in_part(run: &HistoryRun) -> Error {
 
 fn unfinished(pending: &Pending<'_>, script: &Script) -> Option<i64> {
     pending.unfinished.filter(|_| !script.transaction).map(|it| it.id)
-}
-
-/// Parses a script and refuses what cannot run; nothing is sent to the server.
-pub(crate) fn check(script: &Script) -> Result<Summary> {
-    check_each(script, |_, _| ())
-}
-
-fn check_each(script: &Script, see: impl FnMut(&str, &Kind)) -> Result<Summary> {
-    if let Some(batch) = script.batches.first() {
-        return Err(Error::Sql {
-            at: Location { file: script.file.clone(), line: batch.line, column: 1 },
-            message: "batched changes are not supported by this version".to_owned(),
-            hint: Some("split the change into several migrations by hand".to_owned()),
-        });
-    }
-    script.check_each(see)
 }

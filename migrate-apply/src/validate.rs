@@ -10,7 +10,7 @@ use migrate_core::{
     record::{Finding, MigrationState, PendingRow, Record, Severity, Validation},
 };
 
-use crate::{run::Place, step};
+use crate::run::Place;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -105,7 +105,7 @@ pub(crate) fn findings_of(file: &Migration) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     let scripts = std::iter::once(&file.up).chain(file.down.as_ref());
     for script in scripts {
-        match step::check(script) {
+        match script.check() {
             Ok(summary) if summary.statements == 0 => findings.push(Finding {
                 severity: Severity::Warning,
                 code: "empty".to_owned(),

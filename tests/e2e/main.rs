@@ -5,6 +5,8 @@
 
 mod apply;
 mod architecture;
+mod batch;
+mod batch_resume;
 mod commit_outcome;
 mod contention;
 mod crash;

@@ -5,6 +5,7 @@ use std::{collections::HashSet, time::Instant};
 use migrate_core::{
     ctx::Ctx,
     error::{Error, StatementError},
+    migration::batch::Batched,
     record::{Impact, Record},
     sql::{
         kind::{Control, Kind},
@@ -17,7 +18,12 @@ use super::{
     observe::Telling,
     work::{At, Ground, Work, changes_server},
 };
-use crate::{send::Stop, step::Step, transaction::CLEANUP};
+use crate::{
+    batch::key::{self, Unusable},
+    send::Stop,
+    step::Step,
+    transaction::CLEANUP,
+};
 
 impl Work<'_> {
     /// Runs a step outside a transaction, but for the statements in `done`, which an earlier run
@@ -104,6 +110,9 @@ impl Work<'_> {
         at: At<'_>,
         ctx: &mut Ctx,
     ) -> Result<(u64, f64, Option<Impact>), Stop> {
+        if let Some(batched) = at.step.batched(at.number) {
+            self.check_key(batched, at)?;
+        }
         self.look()?;
         self.query("begin")?;
         let shared = self.shared()?;
@@ -129,6 +138,21 @@ impl Work<'_> {
             }
             Err(stop) => Err(stop),
         }
+    }
+
+    /// Whether `up` would find a key to cut ranges by.
+    fn check_key(&self, batched: &Batched, at: At<'_>) -> Result<(), Stop> {
+        let lost_or = |error| self.lost_or("look at the key of a batch", error);
+        let oid = key::resolve(self.session, &batched.batch.table).map_err(lost_or)?;
+        let key = key::look(self.session, oid, &batched.batch).map_err(lost_or)?;
+        let refused = |Unusable { message, hint }| StatementError {
+            at: Some(at.statement.location(&at.step.script.file)),
+            statement: Some(at.number),
+            message,
+            hint: Some(hint),
+            ..StatementError::default()
+        };
+        key.map(drop).map_err(|it| Stop::Refused(Box::new(refused(it))))
     }
 
     fn alone(&mut self, at: At<'_>, ctx: &mut Ctx) -> Result<(u64, f64, Option<Impact>), Stop> {

@@ -16,7 +16,7 @@ use migrate_core::{
 
 use super::observe::{self, Observer, Seen, Telling};
 use crate::{
-    failure,
+    batch, failure,
     guard::Guard,
     progress::Progress,
     run,
@@ -172,7 +172,14 @@ impl Work<'_> {
             shown: Cell::default(),
         };
         let mut tick = |elapsed| progress.tick(elapsed, ctx);
-        let sent = send::one(self.session, &at.step.script, at.statement, &mut tick);
+        let sent = match at.step.batched(at.number) {
+            // All of it at once: a copy has no rows.
+            Some(batched) => {
+                let sql = batched.sql(at.statement.text(&at.step.script.text), "true");
+                batch::send(self.session, sql, &mut tick)
+            }
+            None => send::one(self.session, &at.step.script, at.statement, &mut tick),
+        };
         drop(progress);
         match sent {
             Ok(rows) => Ok((rows, began.elapsed().as_secs_f64() * 1000.0)),

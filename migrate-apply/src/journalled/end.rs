@@ -5,7 +5,7 @@ use migrate_core::{
     error::{Error, Left, Result, StatementError},
     fault::{self, Point},
     interrupt,
-    ledger::{audit, history, history::Status},
+    ledger::{audit, history, history::Status, progress::Checkpoint},
     record::{Direction, FailedState, Leftover, MigrationFailed, Record},
 };
 
@@ -62,7 +62,8 @@ impl Work<'_> {
         let (version, name) = (self.step.version.clone(), self.step.name.clone());
         let state = self.state();
         let done = self.totals.statements;
-        let left = if done == 0 && self.leftovers.is_empty() { Left::Nothing } else { Left::Part };
+        let nothing = done == 0 && self.leftovers.is_empty() && self.checkpoint.is_none();
+        let left = if nothing { Left::Nothing } else { Left::Part };
         let err = match (self.run.stopped(|| state), stop.or_lost(&self.run.session)) {
             // Whatever else asks to stop: this must be known.
             (_, Stop::Other(err @ Error::CommitUnknown { .. })) => err,
@@ -78,9 +79,17 @@ impl Work<'_> {
             }
             (None, Stop::Other(err)) => err,
             (None, Stop::Lost(source)) => Error::ConnectionLost { version, name, left, source },
-            (None, Stop::Refused(error)) => Error::Statement { version, name, error, left },
             (None, Stop::GaveWay(it)) => {
                 Error::Statement { version, name, error: Box::new(it.as_error()), left }
+            }
+            (None, Stop::Refused(mut error)) => {
+                if let Some(ranges) = self.ranges() {
+                    error.detail = Some(match error.detail.take() {
+                        Some(detail) => format!("{detail}; {ranges} and recorded"),
+                        None => format!("{ranges} and recorded"),
+                    });
+                }
+                Error::Statement { version, name, error, left }
             }
         };
         if !matches!(err, Error::LeaseLost { .. } | Error::CommitUnknown { .. })
@@ -142,9 +151,21 @@ impl Work<'_> {
     }
 
     pub(super) fn state(&self) -> String {
+        let ranges = self.ranges().map(|it| format!(", {it},"));
         format!(
-            "{} of {} statements of migration {} are done and recorded; `migrate-apply up` goes on with it",
-            self.totals.statements, self.step.summary.statements, self.step.version
+            "{} of {} statements of migration {} are done{} and recorded; `migrate-apply {}` goes on with it",
+            self.totals.statements,
+            self.step.summary.statements,
+            self.step.version,
+            ranges.unwrap_or_default(),
+            self.step.direction.as_str()
         )
+    }
+
+    /// What is done of a batched change.
+    pub(super) fn ranges(&self) -> Option<String> {
+        let Checkpoint { ranges, rows, .. } = self.checkpoint.as_ref()?;
+        let current = self.current;
+        Some(format!("{ranges} ranges with {rows} rows of statement {current} are done"))
     }
 }

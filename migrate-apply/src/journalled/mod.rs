@@ -5,6 +5,7 @@
 //! became of them is read from the catalog.
 
 mod alone;
+mod batch;
 mod end;
 mod holding_up;
 mod session;
@@ -16,7 +17,12 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     interrupt,
-    ledger::{history, history::Status, progress as journal, script},
+    ledger::{
+        history,
+        history::Status,
+        progress::{self as journal, Checkpoint},
+        script,
+    },
     plan,
     record::{Leftover, Record},
     sql::{
@@ -51,6 +57,7 @@ pub(crate) fn apply(run: &mut Run, step: &Step, limits: Limits, ctx: &mut Ctx) -
         block_settings: 0,
         totals: Totals::default(),
         leftovers: Vec::new(),
+        checkpoint: None,
         current: 0,
         start,
     };
@@ -113,6 +120,8 @@ struct Work<'a> {
     block_settings: usize,
     totals: Totals,
     leftovers: Vec<Leftover>,
+    /// Of the statement under way, if it runs in ranges and some are done.
+    checkpoint: Option<Checkpoint>,
     current: u64,
     start: Instant,
 }
@@ -189,7 +198,11 @@ impl Work<'_> {
 
     fn statement(&mut self, number: i32, statement: &Statement, ctx: &mut Ctx) -> Result<(), Stop> {
         let text = &self.step.script.text[statement.range.clone()];
-        let at = At { number, statement, sha256: plan::hex(&Sha256::digest(text)) };
+        let mut hash = Sha256::new_with_prefix(text);
+        if let Some(batched) = self.step.batched(number as u64) {
+            hash.update(batched.identity());
+        }
+        let at = At { number, statement, sha256: plan::hex(&hash.finalize()) };
         let entry = self.journal.get(&number).cloned();
         if let Some(entry) = &entry
             && entry.sha256 != at.sha256
@@ -221,6 +234,9 @@ impl Work<'_> {
         interrupted: Option<journal::Entry>,
         ctx: &mut Ctx,
     ) -> Result<(), Stop> {
+        if let Some(batched) = self.step.batched(at.number as u64) {
+            return self.batched(batched, interrupted, at, ctx);
+        }
         match (&at.statement.kind, interrupted) {
             (Kind::TransactionControl(control), _) => self.control(*control, at, ctx),
             _ if !self.block.is_empty() => self.in_block(at, ctx),

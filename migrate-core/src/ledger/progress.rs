@@ -1,5 +1,6 @@
 //! `_migration_progress`: the journal of migrations that run outside a transaction.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Ledger;
@@ -10,6 +11,9 @@ use crate::{
 
 const BEGIN: &str = include_str!("../../sql/progress_begin.sql");
 const DONE: &str = include_str!("../../sql/progress_done.sql");
+const CHECKPOINT: &str = include_str!("../../sql/progress_checkpoint.sql");
+const LACKS_CHECKPOINT: &str = include_str!("../../sql/progress_lacks_checkpoint.sql");
+const UPGRADE: &str = include_str!("../../sql/progress_upgrade.sql");
 const READ: &str = include_str!("../../sql/progress_read.sql");
 
 /// A statement as the journal has it.
@@ -23,6 +27,24 @@ pub struct Entry {
     /// What the catalog said before it ran.
     pub before: Option<Value>,
     pub rows: i64,
+    /// Only of a batched change.
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// How far a batched change has come. It is written in the transaction of each range.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// All keys up to this one are done; values of the key's columns as texts.
+    pub reached: Vec<String>,
+    /// The greatest key when the change began.
+    pub last: Vec<String>,
+    pub ranges: u64,
+    /// Rows that the statement touched.
+    pub rows: u64,
+    /// Keys that the ranges held, about.
+    pub keys: u64,
+    /// How many keys the next range is to have.
+    pub size: u64,
 }
 
 /// Which statement of which run.
@@ -62,19 +84,60 @@ pub fn done(session: &Session, ledger: &Ledger, place: Place<'_>, rows: i64) -> 
         .map(drop)
 }
 
+/// Journals how far a batched statement has come.
+pub fn checkpoint(
+    session: &Session,
+    ledger: &Ledger,
+    place: Place<'_>,
+    checkpoint: &Checkpoint,
+) -> Result<()> {
+    let checkpoint = serde_json::to_value(checkpoint).expect("texts and numbers");
+    session
+        .execute(
+            &ledger.sql(CHECKPOINT),
+            &[&place.history_id, &place.statement, &place.sha256, &place.command, &checkpoint],
+        )
+        .map_err(Error::database("journal a range"))
+        .map(drop)
+}
+
+/// Makes the journal fit for checkpoints where an earlier version made it, in the transaction
+/// under way.
+pub fn upgrade(session: &Session, ledger: &Ledger) -> Result<()> {
+    let upgrade = || {
+        if session.query_one(LACKS_CHECKPOINT, &[&ledger.schema()])?.get(0) {
+            session.run(&ledger.sql(UPGRADE))?;
+        }
+        Ok(())
+    };
+    upgrade().map_err(Error::database("upgrade the journal"))
+}
+
 /// The journal of a run, in the order of statements.
 pub fn read(session: &Session, ledger: &Ledger, history_id: i64) -> Result<Vec<Entry>> {
     let rows = session
         .query(&ledger.sql(READ), &[&history_id])
         .map_err(Error::database("read the journal"))?;
-    Ok(rows
-        .iter()
-        .map(|row| Entry {
-            statement: row.get("statement"),
-            sha256: row.get("sha256"),
-            done: row.get::<_, &str>("status") == "done",
-            before: row.get("before"),
-            rows: row.get::<_, Option<i64>>("rows").unwrap_or(0),
+    rows.iter()
+        .map(|row| {
+            Ok(Entry {
+                statement: row.get("statement"),
+                sha256: row.get("sha256"),
+                done: row.get::<_, &str>("status") == "done",
+                before: row.get("before"),
+                rows: row.get::<_, Option<i64>>("rows").unwrap_or(0),
+                checkpoint: checkpoint_of(row.get("checkpoint"))?,
+            })
         })
-        .collect())
+        .collect()
+}
+
+fn checkpoint_of(value: Option<Value>) -> Result<Option<Checkpoint>> {
+    serde_json::from_value(value.unwrap_or_default()).map_err(|err| {
+        Error::refused(
+            "foreign_ledger",
+            format!("`_migration_progress` holds a checkpoint that cannot be read: {err}"),
+            "find out who wrote it; nothing of ours does",
+        )
+    })
 }

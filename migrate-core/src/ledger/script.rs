@@ -4,7 +4,7 @@ use super::Ledger;
 use crate::{
     connect::session::Session,
     error::{Error, Result},
-    migration::{checksum, script::Script},
+    migration::{checksum, directive, script::Script},
 };
 
 pub(crate) const INSERT: &str = include_str!("../../sql/script_insert.sql");
@@ -48,14 +48,18 @@ pub fn read(session: &Session, ledger: &Ledger, history_id: i64) -> Result<Optio
     let row = session
         .query_opt(&ledger.sql(READ), &[&history_id])
         .map_err(Error::database("read the down SQL"))?;
-    Ok(row.map(|row| Stored {
+    let Some(row) = row else { return Ok(None) };
+    let (file, text): (String, String) = (row.get("file"), row.get("down_sql"));
+    let first_line = row.get::<_, i32>("first_line").unsigned_abs();
+    let batches = directive::batches(&file, &text, first_line)?;
+    Ok(Some(Stored {
         script: Script {
-            file: row.get("file"),
-            text: row.get::<_, String>("down_sql").into(),
-            first_line: row.get::<_, i32>("first_line").unsigned_abs(),
-            transaction: row.get("transactional"),
+            file,
+            text: text.into(),
+            first_line,
+            transaction: row.get::<_, bool>("transactional") && batches.is_empty(),
             marked: true,
-            batches: Vec::new(),
+            batches,
         },
         checksum: row.get("down_checksum"),
         audited_checksum: row.get("audited_checksum"),

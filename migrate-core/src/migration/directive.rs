@@ -1,6 +1,9 @@
 //! Lines that speak to us: `-- migrate:up`, `-- migrate:down`, `-- migrate:batch …`.
 
-use crate::error::{Error, Location, Result};
+use crate::{
+    error::{Error, Location, Result},
+    sql::words::{Name, name_of},
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Directive {
@@ -12,9 +15,11 @@ pub(super) enum Directive {
 /// How the statement behind the line is cut into key ranges.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
-    pub table: String,
-    /// Never empty.
+    pub table: Name,
+    /// Columns as the catalog names them; never empty.
     pub key: Vec<String>,
+    /// What the statement calls the table, as written.
+    pub alias: Option<String>,
     /// Rows to begin with.
     pub size: Option<u64>,
     pub line: u32,
@@ -47,7 +52,7 @@ pub(super) fn directive(text: &str, at: &Location) -> Result<Option<Directive>> 
     } else if is("down") {
         Ok(Some(Directive::Down { transaction: transaction(words, at)? }))
     } else if is("batch") {
-        Ok(Some(Directive::Batch(batch(words, at)?)))
+        Ok(Some(Directive::Batch(batch(&rest[verb.len()..], at)?)))
     } else {
         let message = format!("`migrate:{}` is not a directive", verb.escape_debug());
         Err(wrong(at, &message, "there are `migrate:up`, `migrate:down` and `migrate:batch`"))
@@ -98,27 +103,61 @@ fn transaction<'a>(options: impl Iterator<Item = &'a str>, at: &Location) -> Res
     Ok(transaction)
 }
 
-fn batch<'a>(options: impl Iterator<Item = &'a str>, at: &Location) -> Result<Batch> {
+fn batch(options: &str, at: &Location) -> Result<Batch> {
     const HINT: &str = "write it like `-- migrate:batch table=orders key=id size=10000`";
-    let mut batch = Batch { table: String::new(), key: Vec::new(), size: None, line: at.line };
-    for option in options {
+    let (mut table, mut key, mut alias, mut size) = (None, None, None, None);
+    for option in split(options, char::is_whitespace).filter(|it| !it.is_empty()) {
         let refused =
-            || wrong(at, &format!("`{}` is not an option of a batch", option.escape_debug()), HINT);
-        let (name, value) = option.split_once('=').ok_or_else(refused)?;
+            |what: &str| wrong(at, &format!("`{}` is {what}", option.escape_debug()), HINT);
+        let no_option = || refused("not an option of a batch");
+        let no_name = || refused("not a name");
+        let (name, value) = option.split_once('=').ok_or_else(no_option)?;
         match name.to_ascii_lowercase().as_str() {
-            "table" => batch.table = value.to_owned(),
-            "key" => batch.key = value.split(',').map(str::to_owned).collect(),
+            "table" => table = Some(name_of(value).ok_or_else(no_name)?),
+            "key" => key = Some(columns(value).ok_or_else(no_name)?),
+            "alias" if column(value).is_some() => alias = Some(value.to_owned()),
+            "alias" => return Err(no_name()),
             "size" => match value.parse() {
-                Ok(size) if size > 0 => batch.size = Some(size),
+                Ok(number) if number > 0 => size = Some(number),
                 _ => return Err(wrong(at, "the size of a batch is not a number above 0", HINT)),
             },
-            _ => return Err(refused()),
+            _ => return Err(no_option()),
         }
     }
-    if batch.table.is_empty() || batch.key.is_empty() || batch.key.iter().any(String::is_empty) {
-        return Err(wrong(at, "a batch needs a table and a key", HINT));
+    match (table, key) {
+        (Some(table), Some(key)) => Ok(Batch { table, key, alias, size, line: at.line }),
+        _ => Err(wrong(at, "a batch needs a table and a key", HINT)),
     }
-    Ok(batch)
+}
+
+fn columns(list: &str) -> Option<Vec<String>> {
+    split(list, |c| c == ',').map(column).collect()
+}
+
+fn column(name: &str) -> Option<String> {
+    name_of(name).filter(|it| it.schema.is_none()).map(|it| it.name)
+}
+
+/// Splits outside of quoted names.
+fn split(text: &str, separates: impl Fn(char) -> bool) -> impl Iterator<Item = &str> {
+    let mut quoted = false;
+    text.split(move |c| {
+        quoted ^= c == '"';
+        !quoted && separates(c)
+    })
+}
+
+/// The batches of a script that has no other markers.
+pub fn batches(file: &str, text: &str, first_line: u32) -> Result<Vec<Batch>> {
+    let mut found = Vec::new();
+    for (line, text) in (first_line..).zip(text.lines()) {
+        let Some(comment) = comment(text) else { continue };
+        let at = Location { file: file.to_owned(), line, column: 1 };
+        if let Some(Directive::Batch(batch)) = directive(comment, &at)? {
+            found.push(batch);
+        }
+    }
+    Ok(found)
 }
 
 pub(super) fn wrong(at: &Location, message: &str, hint: &str) -> Error {
@@ -147,13 +186,24 @@ mod tests {
 
     #[test]
     fn batches_are_read() {
-        let expected = Batch {
-            table: "app.orders".to_owned(),
+        let name = |schema: &str, name: &str| Name {
+            schema: Some(schema.to_owned()),
+            name: name.to_owned(),
+        };
+        let mut expected = Batch {
+            table: name("app", "orders"),
             key: vec!["a".to_owned(), "b".to_owned()],
+            alias: None,
             size: Some(500),
             line: 3,
         };
-        let line = "-- migrate:batch table=app.orders key=a,b size=500";
+        let line = "-- migrate:batch table=App.orders key=a,B size=500";
+        assert_eq!(read(line), Ok(Some(Directive::Batch(expected.clone()))));
+        expected.table = name("My App", "the \"orders\"");
+        expected.key = vec!["a, b".to_owned(), "C".to_owned()];
+        expected.alias = Some("\"O\"".to_owned());
+        expected.size = None;
+        let line = r#"-- migrate:batch table="My App"."the ""orders""" key="a, b","C" alias="O""#;
         assert_eq!(read(line), Ok(Some(Directive::Batch(expected))));
     }
 
@@ -175,7 +225,8 @@ mod tests {
             ("-- migrate :up", "the marker has spaces in it"),
             ("-- migrate:up transaction=false", "`transaction=false` is not an option of a marker"),
             ("-- migrate:batch table=t", "a batch needs a table and a key"),
-            ("-- migrate:batch table=t key=a,", "a batch needs a table and a key"),
+            ("-- migrate:batch table=t key=a,", "`key=a,` is not a name"),
+            ("-- migrate:batch table=t; key=a", "`table=t;` is not a name"),
             (
                 "-- migrate:batch table=t key=a size=0",
                 "the size of a batch is not a number above 0",

@@ -42,7 +42,8 @@ pub fn parse(file: &str, bytes: Vec<u8>) -> Result<File> {
         file: file.to_owned(),
         text: Text::new(Arc::clone(&whole), start + section.range.start..start + section.range.end),
         first_line: section.first_line,
-        transaction: section.transaction,
+        // Each range of a batch commits.
+        transaction: section.transaction && section.batches.is_empty(),
         marked: section.marked,
         batches: section.batches,
     };

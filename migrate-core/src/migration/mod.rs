@@ -6,6 +6,7 @@ use risk::Risk;
 use script::Script;
 use version::Version;
 
+pub mod batch;
 pub(crate) mod checksum;
 pub mod dir;
 pub mod directive;

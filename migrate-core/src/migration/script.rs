@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Deref, ops::Range, sync::Arc};
 
-use super::directive::Batch;
+use super::{batch, directive::Batch};
 use crate::{
     error::Result,
     sql::{
@@ -39,7 +39,9 @@ impl Script {
             (true, true) => Mode::Transaction,
             (true, false) => Mode::Unmarked,
         };
-        check::check(&self.file, &self.text, self.first_line, mode, see)
+        let summary = check::check(&self.file, &self.text, self.first_line, mode, see)?;
+        batch::of_script(self)?;
+        Ok(summary)
     }
 
     /// What is to be sent, in order. In a transactional script that passed `check`, the only

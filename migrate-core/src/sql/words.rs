@@ -20,6 +20,13 @@ impl fmt::Display for Name {
     }
 }
 
+/// Reads a text that is a name and nothing else.
+pub fn name_of(text: &str) -> Option<Name> {
+    let mut words = Words::new(text, true);
+    let name = words.name()?;
+    words.peek().is_none().then_some(name)
+}
+
 /// Copying it is cheap and is how a reader looks ahead.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Words<'a> {
