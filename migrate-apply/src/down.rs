@@ -1,9 +1,6 @@
 //! `down`: rolls back what was applied, with the SQL that was kept when it was applied.
 
-use std::time::Duration;
-
 use migrate_core::{
-    cli,
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
@@ -14,10 +11,11 @@ use migrate_core::{
 };
 
 use crate::{
-    dry_run, nothing,
+    dry_run,
+    limits::Waits,
+    nothing,
     run::{Place, Run},
     step::Step,
-    transaction::Limits,
     up,
 };
 
@@ -46,31 +44,8 @@ pub(crate) struct Args {
     #[arg(long)]
     force: bool,
 
-    /// How long to wait for the migration lock
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = cli::duration)]
-    wait: Duration,
-
-    /// How long a statement may wait for a table lock before it steps back and retries [default: 500ms]
-    #[arg(long, value_name = "DURATION", value_parser = cli::lock_timeout)]
-    lock_timeout: Option<Duration>,
-
-    /// How long others may be blocked by a migration before it is cancelled and tried again [default: 2s]
-    #[arg(long, value_name = "DURATION", value_parser = cli::block_limit)]
-    block_limit: Option<Duration>,
-
-    /// How long to retry in all [default: 10m]
-    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
-    retry_budget: Option<Duration>,
-}
-
-impl Args {
-    fn limits(&self, ctx: &Ctx) -> Limits {
-        Limits {
-            lock_timeout: self.lock_timeout.unwrap_or(ctx.config.lock_timeout),
-            block_limit: self.block_limit.unwrap_or(ctx.config.block_limit),
-            retry_budget: self.retry_budget.unwrap_or(ctx.config.retry_budget),
-        }
-    }
+    #[command(flatten)]
+    waits: Waits,
 }
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
@@ -82,11 +57,11 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         return try_dry(args, mode, &place, ctx);
     }
     if steps(args, &place, ctx)?.0.is_empty() {
-        return nothing::left_to_do(place, Direction::Down, args.wait, ctx);
+        return nothing::left_to_do(place, Direction::Down, args.waits.wait, ctx);
     }
     let (database, ledger) = (place.database.clone(), place.ledger.clone());
-    let limits = args.limits(ctx);
-    let mut run = Run::begin(place, Direction::Down, args.wait, Some(limits), ctx)?;
+    let limits = args.waits.limits(ctx);
+    let mut run = Run::begin(place, Direction::Down, args.waits.wait, Some(limits), ctx)?;
     let (steps, overrides) = read_steps(args, &run.session, &ledger, ctx)?;
     drop(database);
     if steps.is_empty() {
@@ -115,7 +90,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
 
 fn try_dry(args: &Args, mode: dry_run::Mode, place: &Place, ctx: &mut Ctx) -> Result<Exit> {
     if mode == dry_run::Mode::Here {
-        dry_run::keep_away(place, args.wait)?;
+        dry_run::keep_away(place, args.waits.wait)?;
     }
     let (steps, overrides) = steps(args, place, ctx)?;
     if steps.is_empty() {
@@ -125,7 +100,7 @@ fn try_dry(args: &Args, mode: dry_run::Mode, place: &Place, ctx: &mut Ctx) -> Re
         mode,
         direction: Direction::Down,
         together: false,
-        limits: args.limits(ctx),
+        limits: args.waits.limits(ctx),
         plan_hash: None,
         overrides,
     };

@@ -9,6 +9,7 @@ mod failure;
 mod guard;
 mod input;
 mod journalled;
+mod limits;
 mod new;
 mod nothing;
 mod plan;

@@ -30,8 +30,8 @@ use migrate_core::{
 
 use crate::{
     guard::{Guard, Policy, Seen},
+    limits::Limits,
     send::{self, GaveWay, Stop},
-    transaction::Limits,
 };
 
 /// How long to look for the server after a connection was lost; tests of a debug build may set

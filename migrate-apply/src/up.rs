@@ -1,9 +1,8 @@
 //! `up`: applies what is pending.
 
-use std::{path::PathBuf, time::Duration};
+use std::path::PathBuf;
 
 use migrate_core::{
-    cli,
     connect::session::Session,
     ctx::Ctx,
     error::{Error, Result},
@@ -15,10 +14,12 @@ use migrate_core::{
 };
 
 use crate::{
-    dry_run, input, journalled, nothing,
+    dry_run, input, journalled,
+    limits::{Limits, Waits},
+    nothing,
     run::{Place, Run},
     step::Step,
-    transaction::{Limits, Writer},
+    transaction::Writer,
 };
 
 #[derive(clap::Args)]
@@ -58,32 +59,11 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_out_of_order: bool,
 
-    /// How long to wait for the migration lock
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = cli::duration)]
-    wait: Duration,
-
-    /// How long a statement may wait for a table lock before it steps back and retries [default: 500ms]
-    #[arg(long, value_name = "DURATION", value_parser = cli::lock_timeout)]
-    lock_timeout: Option<Duration>,
-
-    /// How long others may be blocked by a migration before it is cancelled and tried again [default: 2s]
-    #[arg(long, value_name = "DURATION", value_parser = cli::block_limit)]
-    block_limit: Option<Duration>,
-
-    /// How long to retry in all [default: 10m]
-    #[arg(long, value_name = "DURATION", value_parser = cli::duration)]
-    retry_budget: Option<Duration>,
+    #[command(flatten)]
+    waits: Waits,
 }
 
 impl Args {
-    fn limits(&self, ctx: &Ctx) -> Limits {
-        Limits {
-            lock_timeout: self.lock_timeout.unwrap_or(ctx.config.lock_timeout),
-            block_limit: self.block_limit.unwrap_or(ctx.config.block_limit),
-            retry_budget: self.retry_budget.unwrap_or(ctx.config.retry_budget),
-        }
-    }
-
     fn overrides(&self) -> Vec<String> {
         self.allow_out_of_order.then(|| "allow-out-of-order".to_owned()).into_iter().collect()
     }
@@ -94,7 +74,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let backup = args.require_backup.map(|_| input::read_backup()).transpose()?;
     let (files, place, mut runs) = Place::open_and_read(ctx)?;
     if args.dry_run == Some(dry_run::Mode::Here) {
-        runs = dry_run::keep_away(&place, args.wait)?.leak();
+        runs = dry_run::keep_away(&place, args.waits.wait)?.leak();
     }
     let mut choice = Choice {
         target: args.target.clone(),
@@ -117,7 +97,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         if runs.is_empty() || args.dry_run.is_some() {
             return Ok(nothing::to_do(Direction::Up, ctx));
         }
-        return nothing::left_to_do(place, Direction::Up, args.wait, ctx);
+        return nothing::left_to_do(place, Direction::Up, args.waits.wait, ctx);
     }
     check_together(args, &steps)?;
     // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
@@ -129,7 +109,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
             mode,
             direction: Direction::Up,
             together: args.single_transaction,
-            limits: args.limits(ctx),
+            limits: args.waits.limits(ctx),
             plan_hash: plan.map(|it| it.plan.plan_hash),
             overrides: args.overrides(),
         };
@@ -147,8 +127,8 @@ fn apply(
     place: Place,
     ctx: &mut Ctx,
 ) -> Result<Exit> {
-    let limits = args.limits(ctx);
-    let mut run = Run::begin(place, Direction::Up, args.wait, Some(limits), ctx)?;
+    let limits = args.waits.limits(ctx);
+    let mut run = Run::begin(place, Direction::Up, args.waits.wait, Some(limits), ctx)?;
     // Another run may have done it while this one waited for the lock.
     let steps = match still_to_do(files, steps, choice, plan, &run) {
         Ok(steps) => steps,

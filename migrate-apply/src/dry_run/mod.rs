@@ -22,7 +22,7 @@ use migrate_core::{
 };
 
 use self::work::Work;
-use crate::{run::Place, send::Stop, step::Step, transaction::Limits};
+use crate::{limits::Limits, run::Place, send::Stop, step::Step};
 
 /// Where `--dry-run` runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

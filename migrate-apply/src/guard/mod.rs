@@ -23,7 +23,7 @@ use migrate_core::{
 
 pub(crate) use look::{Phase, Waiting, holder};
 
-use crate::transaction::Limits;
+use crate::limits::Limits;
 
 /// What becomes of work that blocks others for longer than `block_limit`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

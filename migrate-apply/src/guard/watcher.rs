@@ -18,7 +18,7 @@ use super::{
     Policy, Shared, Work, lock,
     look::{self, Eye, Look},
 };
-use crate::transaction::Limits;
+use crate::limits::Limits;
 
 /// Only of what takes long it is said how far it has come, and only each second.
 const LONG: Duration = Duration::from_millis(1500);

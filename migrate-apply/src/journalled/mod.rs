@@ -34,10 +34,11 @@ use migrate_core::{
 use sha2::{Digest, Sha256};
 
 use crate::{
+    limits::Limits,
     run::Run,
     send::{Stop, Totals},
     step::Step,
-    transaction::{CLEANUP, Limits},
+    transaction::CLEANUP,
 };
 
 /// Applies `step`, or goes on with it.

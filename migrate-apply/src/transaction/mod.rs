@@ -10,10 +10,7 @@ pub(crate) mod tries;
 mod waiting;
 
 use record::STATE;
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+use std::{mem, time::Instant};
 use tries::{Tried, Tries};
 
 use migrate_core::{
@@ -29,6 +26,7 @@ use tokio_postgres::Statement as Prepared;
 
 use crate::{
     guard::Policy,
+    limits::Limits,
     progress,
     run::Run,
     send::{self, GaveWay, Stop, Totals},
@@ -39,16 +37,6 @@ const CLEANUP_CHEAP: &str = include_str!("../../sql/cleanup.sql");
 /// What a script may leave in its session beside settings.
 pub(crate) const CLEANUP: &str =
     concat!(include_str!("../../sql/cleanup.sql"), include_str!("../../sql/cleanup_left_over.sql"));
-/// How long locks may be waited for, and how long others may wait for ours.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// For one statement; then the transaction is rolled back and tried again.
-    pub(crate) lock_timeout: Duration,
-    /// For others; then the statement is cancelled, and the transaction is tried again later.
-    pub(crate) block_limit: Duration,
-    /// For all tries together.
-    pub(crate) retry_budget: Duration,
-}
 
 /// The statements that each transaction needs, prepared once on a session.
 pub(crate) struct Writer {

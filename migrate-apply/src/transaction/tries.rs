@@ -13,9 +13,10 @@ use migrate_core::{
     text,
 };
 
-use super::{Limits, waiting};
+use super::waiting;
 use crate::{
     guard::{Seen, Waiting},
+    limits::Limits,
     send::{GaveWay, Stop},
     step::Step,
 };
