@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     io::{IsTerminal, Write},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use migrate_core::{
@@ -11,10 +11,14 @@ use migrate_core::{
     interrupt,
     migration::version::Version,
     record::{MigrationProgress, Record},
+    sql::split::Statement,
     text,
 };
 
-use crate::guard::{Guard, Phase, Seen};
+use crate::{
+    guard::{Guard, Phase, Seen},
+    step::Step,
+};
 
 /// Nothing is said of what is done by then.
 const QUIET_FOR: Duration = Duration::from_secs(2);
@@ -26,14 +30,34 @@ pub(crate) struct Progress<'a> {
     pub(crate) statements: u64,
     pub(crate) command: String,
     pub(crate) estimate_ms: Option<u64>,
-    pub(crate) migration_start: std::time::Instant,
+    pub(crate) migration_start: Instant,
     /// Whoever sees what it waits for, and how far it has come.
     pub(crate) guard: Option<&'a Guard>,
     /// Whether a live line stands on the terminal.
     pub(crate) shown: Cell<bool>,
 }
 
-impl Progress<'_> {
+impl<'a> Progress<'a> {
+    /// Of the `number`th statement of `step`, which began at `migration_start`.
+    pub(crate) fn of(
+        step: &Step,
+        number: u64,
+        statement: &Statement,
+        migration_start: Instant,
+        guard: Option<&'a Guard>,
+    ) -> Progress<'a> {
+        Progress {
+            version: step.version.clone(),
+            statement: number,
+            statements: step.summary.statements,
+            command: statement.tag().to_owned(),
+            estimate_ms: step.estimate_ms(),
+            migration_start,
+            guard,
+            shown: Cell::default(),
+        }
+    }
+
     /// Says how long it has taken, once it has taken long.
     pub(crate) fn tick(&self, elapsed: Duration, ctx: &mut Ctx) {
         if interrupt::received().is_some() {

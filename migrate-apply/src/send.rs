@@ -1,7 +1,6 @@
 //! Sends the statements of a script, several ahead of their answers, and accounts for each.
 
 use std::{
-    cell::Cell,
     collections::VecDeque,
     time::{Duration, Instant},
 };
@@ -237,16 +236,7 @@ impl<'a> Sender<'a> {
     }
 
     fn progress(&self, number: u64, statement: &Statement) -> Progress<'a> {
-        Progress {
-            version: self.step.version.clone(),
-            statement: number,
-            statements: self.step.summary.statements,
-            command: statement.tag().to_owned(),
-            estimate_ms: self.step.estimate_ms(),
-            migration_start: self.start,
-            guard: self.guard,
-            shown: Cell::default(),
-        }
+        Progress::of(self.step, number, statement, self.start, self.guard)
     }
 }
 

@@ -1,9 +1,6 @@
 //! Runs migrations on a session as `up` would, statement by statement, and measures each.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use migrate_core::{
     connect::session::Session,
@@ -161,16 +158,7 @@ impl Work<'_> {
             return Err(Stop::GaveWay(GaveWay { victims, statement: None }));
         }
         let began = Instant::now();
-        let progress = Progress {
-            version: at.step.version.clone(),
-            statement: at.number,
-            statements: at.step.summary.statements,
-            command: at.statement.tag().to_owned(),
-            estimate_ms: at.step.estimate_ms(),
-            migration_start: at.start,
-            guard: self.guard,
-            shown: Cell::default(),
-        };
+        let progress = Progress::of(at.step, at.number, at.statement, at.start, self.guard);
         let mut tick = |elapsed| progress.tick(elapsed, ctx);
         let sent = match at.step.batched(at.number) {
             // All of it at once: a copy has no rows.

@@ -5,7 +5,6 @@
 //! come behind it meanwhile are for the application's new code, or the change would never end.
 
 use std::{
-    cell::Cell,
     thread,
     time::{Duration, Instant},
 };
@@ -143,16 +142,7 @@ impl Work<'_> {
 
     /// Ranges look by themselves for whom they block.
     fn progress_of(&self, at: &At<'_>) -> Progress<'static> {
-        Progress {
-            version: self.step.version.clone(),
-            statement: at.number as u64,
-            statements: self.step.summary.statements,
-            command: at.statement.tag().to_owned(),
-            estimate_ms: self.step.estimate_ms(),
-            migration_start: self.start,
-            guard: None,
-            shown: Cell::default(),
-        }
+        Progress::of(self.step, at.number as u64, at.statement, self.start, None)
     }
 
     /// The table and the key, if ranges can be cut by it.

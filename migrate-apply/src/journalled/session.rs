@@ -1,9 +1,6 @@
 //! What all statements of a step outside a transaction need of its session, its journal and its records.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use migrate_core::{
     ctx::Ctx,
@@ -50,16 +47,7 @@ impl Work<'_> {
     }
 
     pub(super) fn progress(&self, at: &At<'_>) -> Progress<'_> {
-        Progress {
-            version: self.step.version.clone(),
-            statement: at.number as u64,
-            statements: self.step.summary.statements,
-            command: at.statement.tag().to_owned(),
-            estimate_ms: self.step.estimate_ms(),
-            migration_start: self.start,
-            guard: self.run.guard(),
-            shown: Cell::default(),
-        }
+        Progress::of(self.step, at.number as u64, at.statement, self.start, self.run.guard())
     }
 
     pub(super) fn said(&mut self, at: &At<'_>, rows: u64, ms: f64, ctx: &mut Ctx) {
