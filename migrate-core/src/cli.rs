@@ -247,9 +247,8 @@ fn start_log(common: &CommonArgs) {
     env_logger::Builder::new()
         // The driver logs each message at debug level, with the SQL in it.
         .filter_level(level.min(log::LevelFilter::Warn))
-        .filter_module("migrate_core", level)
-        .filter_module("migrate_apply", level)
-        .filter_module("migrate_lock", level)
+        // A prefix: the core and every tool.
+        .filter_module("migrate_", level)
         .format(|out, record| match record.level() {
             log::Level::Info => writeln!(out, "{}", record.args()),
             level => writeln!(out, "{}: {}", level.as_str().to_lowercase(), record.args()),
