@@ -41,6 +41,10 @@ pub struct Config {
     pub retry_budget: Duration,
     pub pin: Option<Pin>,
     pub require: Require,
+    /// The file in which the head of the audit log is kept after each run.
+    pub anchors: Option<PathBuf>,
+    /// The keys whose signatures approve plans, as `ssh-keygen -Y verify -f` reads them.
+    pub allowed_signers: Option<PathBuf>,
     /// The gates of every environment, for a ledger that remembers its own.
     environments: BTreeMap<String, Environment>,
     database_url: Option<String>,
@@ -51,6 +55,8 @@ pub struct Config {
 struct File {
     migrations: Option<PathBuf>,
     ledger_schema: Option<String>,
+    anchors: Option<PathBuf>,
+    allowed_signers: Option<PathBuf>,
     #[serde(default)]
     env: BTreeMap<String, Environment>,
 }
@@ -72,6 +78,8 @@ struct Environment {
     #[serde(default, deserialize_with = "duration")]
     retry_budget: Option<Duration>,
     pin: Option<Pin>,
+    anchors: Option<PathBuf>,
+    allowed_signers: Option<PathBuf>,
     #[serde(default)]
     require: Require,
 }
@@ -144,6 +152,10 @@ impl Config {
             retry_budget: environment.retry_budget.unwrap_or(Duration::from_secs(600)),
             pin: environment.pin,
             require: environment.require,
+            anchors: variables("MIGRATE_ANCHORS")
+                .map(PathBuf::from)
+                .or_else(|| environment.anchors.or(file.anchors).map(from_file)),
+            allowed_signers: environment.allowed_signers.or(file.allowed_signers).map(from_file),
             environments: file.env,
             env: flags.env,
             database_url,

@@ -42,6 +42,15 @@ impl Ctx {
         self.format == Format::Text
     }
 
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether nobody reads stdout any more: of use to what has no end of its own.
+    pub fn output_is_lost(&self) -> bool {
+        self.lost_output.is_some()
+    }
+
     /// The time, which tests of a debug build may set with `MIGRATE_NOW`.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn now(&self) -> DateTime<Utc> {
@@ -86,6 +95,11 @@ impl Ctx {
             self.flush_rows();
             self.write_lines(&lines);
         }
+    }
+
+    /// Writes text that is no record, such as a page of HTML.
+    pub fn print(&mut self, text: &[u8]) {
+        self.write(text);
     }
 
     /// Prints the JSON Schema of all records that a tool may print.

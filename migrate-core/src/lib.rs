@@ -9,6 +9,7 @@
 //! * Only [`ctx`] writes to stdout, only [`process`] starts programs, only `Ctx::now` reads the clock.
 //! * SQL of the ledger stands in `sql/`, schema-qualified, and runs under `session_settings.sql`.
 
+pub mod anchor;
 pub mod attached;
 pub mod cli;
 pub mod config;

@@ -5,6 +5,7 @@
 
 mod apply;
 mod architecture;
+mod audit_verify;
 mod batch;
 mod batch_resume;
 mod commit_outcome;

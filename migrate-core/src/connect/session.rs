@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{
     Client, Row, SimpleQueryMessage, Statement,
+    binary_copy::BinaryCopyOutStream,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -194,6 +195,33 @@ impl Session {
             Ok(0)
         };
         self.wait(ticking(copy, tick))
+    }
+
+    /// Hands over the rows of a COPY … TO stdout in binary form one by one, so that memory doesn't
+    /// grow with them; each has `columns` columns.
+    pub fn copy_rows(
+        &self,
+        sql: &str,
+        columns: usize,
+        doing: &'static str,
+        take: &mut dyn FnMut(&[Option<&[u8]>]) -> Result<()>,
+    ) -> Result<()> {
+        // As bytes, whatever they are: what they mean is for the one who takes them.
+        let types = vec![Type::BYTEA; columns];
+        self.wait(async {
+            let failed = || Error::database(doing);
+            let stream = self.client.copy_out(sql).await.map_err(failed())?;
+            let mut rows = std::pin::pin!(BinaryCopyOutStream::new(stream, &types));
+            while let Some(row) = rows.next().await {
+                let row = row.map_err(failed())?;
+                let fields = (0..columns)
+                    .map(|it| row.try_get(it))
+                    .collect::<Result<Vec<Option<&[u8]>>, _>>()
+                    .map_err(failed())?;
+                take(&fields)?;
+            }
+            Ok(())
+        })
     }
 
     /// Runs `work` in a transaction: committed where it succeeds, rolled back where it does not.

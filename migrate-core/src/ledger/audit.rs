@@ -12,6 +12,7 @@ use crate::{
 
 pub const LOCK: &str = include_str!("../../sql/audit_lock.sql");
 pub const APPEND: &str = include_str!("../../sql/audit_append.sql");
+pub(super) const CREATE: &str = include_str!("../../sql/audit_create.sql");
 const HEAD: &str = include_str!("../../sql/audit_head.sql");
 const OPEN_RUN: &str = include_str!("../../sql/audit_open_run.sql");
 const ENVIRONMENT: &str = include_str!("../../sql/audit_environment.sql");
@@ -148,4 +149,9 @@ pub fn environment(session: &Session, ledger: &Ledger) -> Result<Option<String>>
         .query_opt(&ledger.sql(ENVIRONMENT), &[])
         .map_err(Error::database("read the ledger's environment"))?;
     Ok(row.and_then(|row| row.get("environment")))
+}
+
+/// The body of the function that refuses to change the log, as it is made.
+pub fn refusing_function() -> &'static str {
+    CREATE.split("$$").nth(1).expect("the file defines one function")
 }

@@ -1,0 +1,62 @@
+//! Shows, proves and archives who did what to a database, and lets people approve what is to be done.
+
+mod export;
+mod exported;
+mod history;
+mod log;
+mod note;
+mod period;
+mod place;
+mod rows;
+mod verify;
+
+use std::process::ExitCode;
+
+use migrate_core::cli::{self, Output, Tool};
+
+static TOOL: Tool = Tool {
+    name: "migrate-audit",
+    about: "Show, prove and archive who did what to a PostgreSQL database",
+    examples: include_str!("examples.txt"),
+    records: &["audit", "history", "plan", "ledger", "error"],
+};
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Show the last rows of the audit log; changes nothing
+    #[command(after_long_help = log::HELP)]
+    Log(log::Args),
+    /// Show the last runs of migrations; changes nothing
+    History(history::Args),
+    /// Prove that the log is as it was written; changes nothing
+    #[command(after_long_help = verify::HELP)]
+    Verify(verify::Args),
+    /// Write something down in the log
+    Note(note::Args),
+    /// Write the log, with its hashes, to stdout
+    #[command(after_long_help = export::HELP)]
+    Export(export::Args),
+    /// Print the JSON Schema of all records
+    Schema,
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
+}
+
+fn main() -> ExitCode {
+    let output = |command: &Command| match command {
+        Command::Log(_) | Command::History(_) => Output::Rows,
+        Command::Verify(_) => Output::Report,
+        Command::Export(_) | Command::Schema | Command::Man => Output::Raw,
+        Command::Note(_) => Output::Stream,
+    };
+    cli::run(&TOOL, output, |command, ctx| match command {
+        Command::Log(args) => log::run(&args, ctx),
+        Command::History(args) => history::run(&args, ctx),
+        Command::Verify(args) => verify::run(&args, ctx),
+        Command::Note(args) => note::run(&args, ctx),
+        Command::Export(args) => export::run(&args, ctx),
+        Command::Schema => ctx.print_schema(),
+        Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
+    })
+}
