@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     cli::{CommonArgs, Format, Tool},
@@ -48,7 +49,12 @@ impl Ctx {
 
     /// Whether nobody reads stdout any more: of use to what has no end of its own.
     pub fn output_is_lost(&self) -> bool {
+        let stdout = io::stdout();
+        // Of a pipe this tells that its reader has gone, before anything is written.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
         self.lost_output.is_some()
+            || poll(&mut polled, Some(&Timespec::default())).is_ok()
+                && polled[0].revents().contains(PollFlags::ERR)
     }
 
     /// The time, which tests of a debug build may set with `MIGRATE_NOW`.

@@ -5,6 +5,7 @@
 
 mod apply;
 mod architecture;
+mod audit_log;
 mod audit_verify;
 mod batch;
 mod batch_resume;

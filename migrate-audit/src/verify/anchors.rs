@@ -6,7 +6,7 @@ use migrate_core::{
     anchor::Kept,
     connect::session::Facts,
     error::{Error, Result},
-    record::{Damage, OtherDamage},
+    record::{LogDamage, OtherDamage},
 };
 
 use super::damage::damage;
@@ -119,7 +119,7 @@ impl Anchors {
                      hashed anew, or this is another copy of the log that went on by itself",
                     migrate_core::plan::hex(hash)
                 );
-                self.found.push(damage(Damage::Recomputed, *id, None, message));
+                self.found.push(damage(LogDamage::Recomputed, *id, None, message));
             }
             self.next += 1;
         }
@@ -142,7 +142,7 @@ impl Anchors {
             let message = format!(
                 "the end was cut off: an anchor knows row {id}, and the last row is {head}"
             );
-            found.push(damage(Damage::Truncated, head + 1, None, message));
+            found.push(damage(LogDamage::Truncated, head + 1, None, message));
         }
         for hash in &self.loose {
             let message = format!(
@@ -150,7 +150,7 @@ impl Anchors {
                  anew, or the anchor is of another log",
                 migrate_core::plan::hex(hash)
             );
-            found.push(damage(Damage::Truncated, None, None, message));
+            found.push(damage(LogDamage::Truncated, None, None, message));
         }
         found
     }

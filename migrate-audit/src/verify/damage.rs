@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use migrate_core::{
     error::Result,
-    record::{Damage, OtherDamage},
+    record::{LogDamage, OtherDamage},
 };
 
 use super::{
@@ -51,7 +51,7 @@ pub(crate) fn judge(
     }
     found.extend(edited.iter().map(|it| {
         let message = format!("column `{}` of row {} is not what was hashed", it.column, it.id);
-        damage(Damage::Edited, it.id, Some(it.column), message)
+        damage(LogDamage::Edited, it.id, Some(it.column), message)
     }));
     found.sort_by_key(|it| it.id);
     Ok(found)
@@ -64,7 +64,7 @@ fn verdict(it: &Suspect, all: &[Suspect], lookup: &dyn Lookup) -> Result<Verdict
             ..1 => format!("row {id} stands before the first row"),
             _ => format!("row {id} is there more than once"),
         };
-        let kind = if id < 1 { Damage::Inserted } else { Damage::Duplicated };
+        let kind = if id < 1 { LogDamage::Inserted } else { LogDamage::Duplicated };
         return Ok(only(damage(kind, id, None, message), vec![id + 1]));
     }
     let successor = lookup.successor(&it.expected_prev)?.filter(|found| found.id != id);
@@ -83,7 +83,7 @@ fn verdict(it: &Suspect, all: &[Suspect], lookup: &dyn Lookup) -> Result<Verdict
     if row.is(id + 1, &row.prev_hash) {
         let message = format!("row {id} is missing, and the rows after it have new numbers");
         return Ok(Verdict {
-            found: damage(Damage::Deleted, id, None, message),
+            found: damage(LogDamage::Deleted, id, None, message),
             explains: Vec::new(),
             explains_the_rest: true,
         });
@@ -107,17 +107,17 @@ fn gap(it: &Suspect, moved: Option<Kept>) -> Verdict {
     let (row, id, from) = (&it.row, it.row.id, it.expected_id);
     if row.is(from, &it.expected_prev) {
         let message = format!("row {from} has the number {id} now");
-        return only(damage(Damage::Edited, from, Some("id"), message), vec![id]);
+        return only(damage(LogDamage::Edited, from, Some("id"), message), vec![id]);
     }
     if let Some(moved) = moved {
         let message = format!("row {from} has the number {} now", moved.id);
-        return only(damage(Damage::Edited, from, Some("id"), message), vec![moved.id, id]);
+        return only(damage(LogDamage::Edited, from, Some("id"), message), vec![moved.id, id]);
     }
     let message = match id - from {
         1 => format!("row {from} is missing"),
         more => format!("rows {from} to {} are missing, {more} in all", id - 1),
     };
-    only(damage(Damage::Deleted, from, None, message), Vec::new())
+    only(damage(LogDamage::Deleted, from, None, message), Vec::new())
 }
 
 /// Another row belongs where this one stands.
@@ -126,12 +126,17 @@ fn displaced(it: &Suspect, moved: &Kept) -> Verdict {
     if it.row.is(moved.id, &it.row.prev_hash) {
         let message = format!("rows {id} and {} have changed places", moved.id);
         let explains = vec![id, id + 1, moved.id, moved.id + 1];
-        return only(damage(Damage::Swapped, id, None, message), explains);
+        return only(damage(LogDamage::Swapped, id, None, message), explains);
     }
     let renumbered = moved.id == id + 1;
     let rest = if renumbered { ", and the rows after it have new numbers" } else { "" };
     Verdict {
-        found: damage(Damage::Inserted, id, None, format!("row {id} is not of this chain{rest}")),
+        found: damage(
+            LogDamage::Inserted,
+            id,
+            None,
+            format!("row {id} is not of this chain{rest}"),
+        ),
         explains: vec![id + 1, moved.id, moved.id + 1],
         explains_the_rest: renumbered,
     }
@@ -144,12 +149,12 @@ fn rehashed(it: &Suspect) -> Verdict {
     let changed = if before_is_new && id > 1 { id - 1 } else { id };
     if id == 1 {
         let message = "row 1 continues something: it is not the first row of a chain".to_owned();
-        return only(damage(Damage::Genesis, 1, None, message), Vec::new());
+        return only(damage(LogDamage::Genesis, 1, None, message), Vec::new());
     }
     let message = format!(
         "row {changed} was changed and hashed anew: its neighbours know it by another hash"
     );
-    only(damage(Damage::Edited, changed, None, message), vec![changed + 1])
+    only(damage(LogDamage::Edited, changed, None, message), vec![changed + 1])
 }
 
 /// It continues the row before, and its hash is not that of its content.
@@ -166,7 +171,7 @@ fn content(it: &Suspect, all: &[Suspect], lookup: &dyn Lookup) -> Result<Verdict
     });
     if let Some(other) = swapped {
         let message = format!("rows {id} and {} have changed their content", other.id);
-        return Ok(only(damage(Damage::Swapped, id, None, message), vec![other.id]));
+        return Ok(only(damage(LogDamage::Swapped, id, None, message), vec![other.id]));
     }
     if let Some(twin) = lookup.twin(id, &row.canonical)? {
         return Ok(copy(it, twin));
@@ -191,19 +196,19 @@ fn edited(it: &Suspect, column: Option<&'static str>) -> Verdict {
         None => format!("row {id} was edited: neither its text nor its hash fits its neighbours"),
     };
     // The row after it continues the hash that it had.
-    only(damage(Damage::Edited, id, column, message), vec![id + 1])
+    only(damage(LogDamage::Edited, id, column, message), vec![id + 1])
 }
 
 fn copy(it: &Suspect, twin: i64) -> Verdict {
     let id = it.row.id;
     let message = format!("row {id} is a copy of row {twin}");
-    only(damage(Damage::Duplicated, id, None, message), vec![id + 1])
+    only(damage(LogDamage::Duplicated, id, None, message), vec![id + 1])
 }
 
 fn inserted(it: &Suspect) -> Verdict {
     let id = it.row.id;
     let message = format!("row {id} is not of this chain: its hash fits nothing");
-    only(damage(Damage::Inserted, id, None, message), vec![id + 1])
+    only(damage(LogDamage::Inserted, id, None, message), vec![id + 1])
 }
 
 fn only(found: OtherDamage, explains: Vec<i64>) -> Verdict {
@@ -211,7 +216,7 @@ fn only(found: OtherDamage, explains: Vec<i64>) -> Verdict {
 }
 
 pub(crate) fn damage(
-    damage: Damage,
+    damage: LogDamage,
     id: impl Into<Option<i64>>,
     column: Option<&str>,
     message: String,

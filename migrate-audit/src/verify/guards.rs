@@ -4,7 +4,7 @@ use migrate_core::{
     connect::session::Session,
     error::{Error, Result},
     ledger::{Ledger, audit},
-    record::{Damage, OtherDamage},
+    record::{LogDamage, OtherDamage},
 };
 use tokio_postgres::types::Type;
 
@@ -27,10 +27,10 @@ pub(crate) fn look(session: &Session, ledger: &Ledger) -> Result<Vec<OtherDamage
         .query_once(GUARDS, &[(&schema, Type::TEXT)])
         .map_err(Error::database("look what guards the audit log"))?;
     let mut found = Vec::new();
-    let mut say = |message: String| found.push(damage(Damage::Unprotected, None, None, message));
+    let mut say = |message: String| found.push(damage(LogDamage::Unprotected, None, None, message));
     let Some(row) = rows.first() else {
         return Ok(vec![damage(
-            Damage::Truncated,
+            LogDamage::Truncated,
             None,
             None,
             "the table `_migration_audit_log` is gone".to_owned(),

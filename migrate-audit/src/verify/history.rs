@@ -6,7 +6,7 @@ use migrate_core::{
     connect::session::Session,
     error::{Error, Result},
     ledger::Ledger,
-    record::{Damage, OtherDamage},
+    record::{LogDamage, OtherDamage},
 };
 use serde::Deserialize;
 
@@ -169,7 +169,7 @@ impl History {
             }
         };
         if let Some(message) = found.filter(|_| self.found.len() < MOST) {
-            self.found.push(damage(Damage::History, id, None, message));
+            self.found.push(damage(LogDamage::History, id, None, message));
         }
     }
 
@@ -215,7 +215,7 @@ impl History {
                 "row {} of the history says that migration {} `{}` ({}, run {}) is `{}`, but {said}",
                 run.id, run.version, run.name, run.direction, run.run_id, run.status
             );
-            self.found.push(damage(Damage::History, None, None, message));
+            self.found.push(damage(LogDamage::History, None, None, message));
         }
         (self.found, unproven)
     }

@@ -16,7 +16,7 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     plan::hex,
-    record::{AuditArchived, AuditDamaged, AuditVerified, Damage, OtherDamage, Record},
+    record::{AuditArchived, AuditDamaged, AuditVerified, LogDamage, OtherDamage, Record},
 };
 
 use self::{
@@ -65,7 +65,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     }
     place.read_only()?;
     let guards = guards::look(&place.session, &place.ledger)?;
-    if guards.iter().any(|it| it.damage == Damage::Truncated) {
+    if guards.iter().any(|it| it.damage == LogDamage::Truncated) {
         if place.is_empty()? && anchors.is_empty() {
             return Err(place.no_ledger());
         }
@@ -188,13 +188,13 @@ impl Walk {
     fn beginning(&self, found: &mut Vec<OtherDamage>, lookup: &dyn Lookup) -> Result<Option<i64>> {
         let Some(action) = &self.first_action else {
             let message = "the log is empty, though it began with the ledger".to_owned();
-            found.push(damage(Damage::Truncated, None, None, message));
+            found.push(damage(LogDamage::Truncated, None, None, message));
             return Ok(None);
         };
         let Some(first) = &self.chain.begins_at else {
             if action != "ledger.created" && found.iter().all(|it| it.id != Some(1)) {
                 let message = format!("the first row is `{action}`, not `ledger.created`");
-                found.insert(0, damage(Damage::Genesis, 1, None, message));
+                found.insert(0, damage(LogDamage::Genesis, 1, None, message));
             }
             return Ok(None);
         };
@@ -209,7 +209,7 @@ impl Walk {
             match moved {
                 Some(moved) => {
                     let message = format!("row 1 has the number {} now", moved.id);
-                    damage(Damage::Edited, 1, Some("id"), message)
+                    damage(LogDamage::Edited, 1, Some("id"), message)
                 }
                 None => {
                     let message = format!(
@@ -217,7 +217,7 @@ impl Walk {
                          it tells of ends before it",
                         first.id
                     );
-                    damage(Damage::Genesis, 1, None, message)
+                    damage(LogDamage::Genesis, 1, None, message)
                 }
             },
         );
@@ -227,7 +227,7 @@ impl Walk {
 
 /// Rows of the log first, in their order; then what is of no row; then the history.
 fn order(it: &OtherDamage) -> (bool, bool, Option<i64>) {
-    (it.damage == Damage::History, it.id.is_none(), it.id)
+    (it.damage == LogDamage::History, it.id.is_none(), it.id)
 }
 
 fn say(mut findings: Findings, start: Instant, ctx: &mut Ctx) -> Exit {

@@ -87,7 +87,7 @@ pub struct AuditVerified {
 pub struct AuditDamaged {
     /// The first bad row; absent where it is the whole log, a trigger or the history.
     pub id: Option<i64>,
-    pub damage: Damage,
+    pub damage: LogDamage,
     /// What was edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
@@ -108,7 +108,7 @@ pub struct AuditDamaged {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OtherDamage {
     pub id: Option<i64>,
-    pub damage: Damage,
+    pub damage: LogDamage,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     pub message: String,
@@ -119,7 +119,7 @@ pub struct OtherDamage {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
-pub enum Damage {
+pub enum LogDamage {
     /// A column says something else than what was hashed, or the hash doesn't fit.
     Edited,
     /// Rows are missing between others.

@@ -2,7 +2,7 @@
 
 use super::{counted, escape, time, took};
 use crate::record::{
-    AuditDamaged, AuditRow, AuditVerified, Damage, Gate, GateStatus, HistoryRow, Identity, Line,
+    AuditDamaged, AuditRow, AuditVerified, Gate, GateStatus, HistoryRow, Identity, Line, LogDamage,
     PlanApproved,
 };
 
@@ -79,18 +79,18 @@ pub(super) fn damaged(it: &AuditDamaged) -> String {
     text
 }
 
-fn word(damage: Damage) -> &'static str {
+fn word(damage: LogDamage) -> &'static str {
     match damage {
-        Damage::Edited => "edited",
-        Damage::Deleted => "deleted",
-        Damage::Swapped => "swapped",
-        Damage::Inserted => "inserted",
-        Damage::Duplicated => "duplicated",
-        Damage::Truncated => "truncated",
-        Damage::Recomputed => "recomputed",
-        Damage::Genesis => "beginning",
-        Damage::Unprotected => "unprotected",
-        Damage::History => "history",
+        LogDamage::Edited => "edited",
+        LogDamage::Deleted => "deleted",
+        LogDamage::Swapped => "swapped",
+        LogDamage::Inserted => "inserted",
+        LogDamage::Duplicated => "duplicated",
+        LogDamage::Truncated => "truncated",
+        LogDamage::Recomputed => "recomputed",
+        LogDamage::Genesis => "beginning",
+        LogDamage::Unprotected => "unprotected",
+        LogDamage::History => "history",
     }
 }
 
