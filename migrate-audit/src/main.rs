@@ -1,5 +1,6 @@
 //! Shows, proves and archives who did what to a database, and lets people approve what is to be done.
 
+mod approve;
 mod export;
 mod exported;
 mod history;
@@ -33,6 +34,9 @@ enum Command {
     Verify(verify::Args),
     /// Write something down in the log
     Note(note::Args),
+    /// Say that a plan may run
+    #[command(after_long_help = approve::HELP)]
+    Approve(approve::Args),
     /// Write the log, with its hashes, to stdout
     #[command(after_long_help = export::HELP)]
     Export(export::Args),
@@ -48,13 +52,14 @@ fn main() -> ExitCode {
         Command::Log(_) | Command::History(_) => Output::Rows,
         Command::Verify(_) => Output::Report,
         Command::Export(_) | Command::Schema | Command::Man => Output::Raw,
-        Command::Note(_) => Output::Stream,
+        Command::Note(_) | Command::Approve(_) => Output::Stream,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Log(args) => log::run(&args, ctx),
         Command::History(args) => history::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Note(args) => note::run(&args, ctx),
+        Command::Approve(args) => approve::run(&args, ctx),
         Command::Export(args) => export::run(&args, ctx),
         Command::Schema => ctx.print_schema(),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),

@@ -17,6 +17,7 @@ mod dry_run_copy;
 mod dry_run_here;
 mod errors;
 mod failover;
+mod gates;
 mod harness_works;
 mod histories;
 mod impact_guard;
