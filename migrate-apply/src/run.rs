@@ -9,6 +9,7 @@ use std::{
 };
 
 use migrate_core::{
+    anchor,
     connect::{
         session::{Facts, SETTINGS, Session},
         target::Database,
@@ -222,7 +223,20 @@ impl Run {
             written => written?,
         }
         ctx.emit_line(line);
+        self.keep_anchor(ctx);
         Ok(())
+    }
+
+    /// Keeps the head of the log outside of the database, where the configuration says so.
+    fn keep_anchor(&self, ctx: &Ctx) {
+        let Some(path) = &ctx.config.anchors else { return };
+        match audit::head(&self.session, &self.ledger) {
+            Ok(Some(head)) => {
+                anchor::keep(path, ctx.now(), self.session.facts(), self.ledger.schema(), &head);
+            }
+            Ok(None) => (),
+            Err(err) => log::warn!("the head of the audit log was not kept: {err}"),
+        }
     }
 
     fn write_end(&self, line: &Line) -> Result<()> {

@@ -1,6 +1,7 @@
 //! Shows, proves and archives who did what to a database, and lets people approve what is to be done.
 
 mod approve;
+mod archive;
 mod export;
 mod exported;
 mod history;
@@ -40,6 +41,9 @@ enum Command {
     /// Write the log, with its hashes, to stdout
     #[command(after_long_help = export::HELP)]
     Export(export::Args),
+    /// Move old rows into a file, from which the chain goes on
+    #[command(after_long_help = archive::HELP)]
+    Archive(archive::Args),
     /// Print the JSON Schema of all records
     Schema,
     /// Print the man page
@@ -52,7 +56,7 @@ fn main() -> ExitCode {
         Command::Log(_) | Command::History(_) => Output::Rows,
         Command::Verify(_) => Output::Report,
         Command::Export(_) | Command::Schema | Command::Man => Output::Raw,
-        Command::Note(_) | Command::Approve(_) => Output::Stream,
+        Command::Note(_) | Command::Approve(_) | Command::Archive(_) => Output::Stream,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Log(args) => log::run(&args, ctx),
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Command::Note(args) => note::run(&args, ctx),
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Export(args) => export::run(&args, ctx),
+        Command::Archive(args) => archive::run(&args, ctx),
         Command::Schema => ctx.print_schema(),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
     })

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use migrate_core::{
+    anchor,
     connect::session::Session,
     ctx::Ctx,
     error::{Error, Result},
     ledger::{Ledger, Presence, audit, claim},
-    record::{AuditHead, Record},
+    record::Record,
 };
 
 /// How long to wait for a run that makes the ledger at this moment.
@@ -82,11 +83,15 @@ impl Place {
         record: Record,
         subject: Option<&str>,
         ctx: &mut Ctx,
-    ) -> Result<AuditHead> {
+    ) -> Result<()> {
         claim::ensure_ledger(&self.session, &self.ledger, WAIT, ctx)?;
         let line = ctx.line(record);
         let head = audit::record(&self.session, &self.ledger, &line, subject, None)?;
         ctx.emit_line(line);
-        Ok(head)
+        if let Some(path) = &ctx.config.anchors {
+            let facts = self.session.facts();
+            anchor::keep(path, ctx.now(), facts, self.ledger.schema(), &head);
+        }
+        Ok(())
     }
 }

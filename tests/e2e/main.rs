@@ -5,7 +5,10 @@
 
 mod apply;
 mod architecture;
+mod audit_archive;
 mod audit_log;
+mod audit_proof;
+mod audit_relied_on;
 mod audit_verify;
 mod batch;
 mod batch_resume;

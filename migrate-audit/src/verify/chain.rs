@@ -139,6 +139,13 @@ impl Chain {
         self.hash.extend_from_slice(row.hash);
     }
 
+    /// The first row that is not as it was written, or of which that cannot be told.
+    pub(crate) fn first_bad(&self) -> Option<i64> {
+        let suspect = self.suspects.first().map(|it| it.row.id);
+        let edited = self.edited.first().map(|it| it.id);
+        [suspect, edited, self.unknown].into_iter().flatten().min()
+    }
+
     fn suspect(&mut self, row: &Row<'_>, copies: Copies) {
         if self.suspects.len() < MOST {
             self.open = true;

@@ -1,13 +1,13 @@
 //! `verify`: whether the log is as it was written, and whether the history agrees with it.
 
 mod anchors;
-mod chain;
+pub(crate) mod chain;
 mod damage;
 mod fingerprint;
 mod guards;
 mod history;
 mod row;
-mod source;
+pub(crate) mod source;
 
 use std::{path::PathBuf, time::Instant};
 
