@@ -178,7 +178,7 @@ fn page(
     Ok(rows.iter().map(row).collect())
 }
 
-fn row(row: &Row) -> AuditRow {
+pub(crate) fn row(row: &Row) -> AuditRow {
     AuditRow {
         id: row.get("id"),
         timestamp: row.get("timestamp"),

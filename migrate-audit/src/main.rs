@@ -9,6 +9,7 @@ mod log;
 mod note;
 mod period;
 mod place;
+mod report;
 mod rows;
 mod verify;
 
@@ -44,6 +45,9 @@ enum Command {
     /// Move old rows into a file, from which the chain goes on
     #[command(after_long_help = archive::HELP)]
     Archive(archive::Args),
+    /// Write a page that tells of a run or a period, as HTML
+    #[command(after_long_help = report::HELP)]
+    Report(report::Args),
     /// Print the JSON Schema of all records
     Schema,
     /// Print the man page
@@ -55,7 +59,7 @@ fn main() -> ExitCode {
     let output = |command: &Command| match command {
         Command::Log(_) | Command::History(_) => Output::Rows,
         Command::Verify(_) => Output::Report,
-        Command::Export(_) | Command::Schema | Command::Man => Output::Raw,
+        Command::Export(_) | Command::Report(_) | Command::Schema | Command::Man => Output::Raw,
         Command::Note(_) | Command::Approve(_) | Command::Archive(_) => Output::Stream,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Approve(args) => approve::run(&args, ctx),
         Command::Export(args) => export::run(&args, ctx),
         Command::Archive(args) => archive::run(&args, ctx),
+        Command::Report(args) => report::run(&args, ctx),
         Command::Schema => ctx.print_schema(),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
     })

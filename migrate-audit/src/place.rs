@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use migrate_core::{
     anchor,
-    connect::session::Session,
+    connect::{session::Session, target::Database},
     ctx::Ctx,
     error::{Error, Result},
     ledger::{Ledger, Presence, audit, claim},
@@ -15,6 +15,8 @@ use migrate_core::{
 const WAIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Place {
+    /// A private server lives as long as this.
+    _database: Database,
     pub(crate) session: Session,
     pub(crate) ledger: Ledger,
 }
@@ -26,7 +28,7 @@ impl Place {
         let database = ctx.config.target()?.database()?;
         let session = Session::open(&database, &format!("migrate-audit/{command}"))?;
         ctx.config.check_pin(session.facts())?;
-        Ok(Place { session, ledger })
+        Ok(Place { _database: database, session, ledger })
     }
 
     /// From now on one snapshot, in which nothing can be written.

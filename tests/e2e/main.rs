@@ -9,6 +9,7 @@ mod audit_archive;
 mod audit_log;
 mod audit_proof;
 mod audit_relied_on;
+mod audit_report;
 mod audit_verify;
 mod batch;
 mod batch_resume;

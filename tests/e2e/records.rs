@@ -204,9 +204,18 @@ fn runs_of_audit(seen: &mut Seen) {
     ] {
         seen.take(&world, &world.run(&format!("migrate-audit {command}")));
     }
+    let approved = world.shell("migrate-apply plan | migrate-audit approve - --as ann");
+    seen.take(&world, &approved);
+    let archive = "migrate-audit archive --before 2099-01-01 --to audit.jsonl";
+    seen.take(&world, &world.run(archive));
+    seen.audited(&world);
     world.execute("alter table _migration_audit_log disable trigger user");
-    world.execute("update _migration_audit_log set actor = 'mallory' where id = 2");
+    world.execute("update _migration_audit_log set actor = 'mallory'");
     seen.take(&world, &world.run("migrate-audit verify"));
+    let world = world
+        .file("migrate.toml", "[env.production.require]\napprovals = 2\n")
+        .migration("002_orders.sql", "create table orders ()");
+    seen.take(&world, &world.run("migrate-apply up --env production"));
 }
 
 fn all_types() -> Vec<String> {
