@@ -27,6 +27,9 @@ use crate::error::{Error, PgError, Result};
 pub const SETTINGS: &str = include_str!("../../sql/session_settings.sql");
 const FACTS: &str = include_str!("../../sql/session_facts.sql");
 
+/// The columns of a row as bytes, whatever they are; none for NULL.
+pub type Fields<'a> = [Option<&'a [u8]>];
+
 /// What a session found at the other end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Facts {
@@ -204,7 +207,7 @@ impl Session {
         sql: &str,
         columns: usize,
         doing: &'static str,
-        take: &mut dyn FnMut(&[Option<&[u8]>]) -> Result<()>,
+        take: &mut dyn FnMut(&Fields<'_>) -> Result<()>,
     ) -> Result<()> {
         // As bytes, whatever they are: what they mean is for the one who takes them.
         let types = vec![Type::BYTEA; columns];
