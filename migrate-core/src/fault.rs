@@ -28,10 +28,19 @@ pub enum Point {
     BeforeFinish,
     /// All is done, but the run has not ended.
     BeforeEnd,
+    /// The folder of a backup in the making is there, and empty.
+    PartialMade,
+    /// The dump is on disk, and has no manifest.
+    DumpSynced,
+    /// The backup is whole, but not under its name.
+    BeforePublish,
+    /// The backup has its name, which may not be on disk.
+    AfterPublish,
 }
 
 impl Point {
-    pub const ALL: [Point; 9] = [
+    /// Places that a run of migrations passes.
+    pub const APPLY: [Point; 9] = [
         Point::LeaseTaken,
         Point::IntentWritten,
         Point::BeforeRecord,
@@ -42,6 +51,9 @@ impl Point {
         Point::BeforeFinish,
         Point::BeforeEnd,
     ];
+    /// Places that a backup passes on its way into the store.
+    pub const STORE: [Point; 4] =
+        [Point::PartialMade, Point::DumpSynced, Point::BeforePublish, Point::AfterPublish];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -54,6 +66,10 @@ impl Point {
             Point::StatementRun => "statement_run",
             Point::BeforeFinish => "before_finish",
             Point::BeforeEnd => "before_end",
+            Point::PartialMade => "partial_made",
+            Point::DumpSynced => "dump_synced",
+            Point::BeforePublish => "before_publish",
+            Point::AfterPublish => "after_publish",
         }
     }
 }
