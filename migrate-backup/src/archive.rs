@@ -7,11 +7,11 @@
 use std::{
     cell::Cell,
     collections::BTreeMap,
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     rc::Rc,
 };
 
-use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use flate2::{Compression, bufread::GzDecoder, write::GzEncoder};
 use migrate_core::{
     error::{Error, Result},
     record::BackupId,
@@ -133,7 +133,7 @@ pub(crate) fn read<T>(
     begin: impl FnOnce(Front) -> Result<Option<T>>,
     mut take: impl FnMut(&mut T, &str, &mut dyn Read) -> Result<()>,
 ) -> Result<Option<T>> {
-    let mut archive = Archive::new(GzDecoder::new(input));
+    let mut archive = Archive::new(GzDecoder::new(BufReader::with_capacity(BUFFER_BYTES, input)));
     let mut work = None;
     {
         // Raw: names that a header of their own brings are refused like any other kind of entry,
@@ -231,7 +231,7 @@ fn path_of<R: Read>(entry: &tar::Entry<'_, R>, id: Option<&BackupId>) -> Result<
 }
 
 /// Nothing may follow, and the checksum of gzip is at its very end.
-fn read_end(mut gzip: GzDecoder<impl Read>) -> Result<()> {
+fn read_end(mut gzip: GzDecoder<impl BufRead>) -> Result<()> {
     let mut end = (&mut gzip).take(LONGEST_END + 1);
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut bytes = 0;
