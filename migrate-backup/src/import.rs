@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let import = archive::read(&mut stdin, begin, Import::take)?;
     let (manifest, manifest_sha256, already_there) = match (import, there) {
         (Some(import), _) => {
-            let (manifest, sha256) = import.publish()?;
+            let (manifest, sha256) = import.publish(&store, ctx)?;
             (manifest, sha256, false)
         }
         (None, Some(front)) => {
@@ -141,7 +141,8 @@ impl<'a> Import<'a> {
     }
 
     /// What is on disk must be what the manifest says, byte by byte, before it gets its name.
-    fn publish(self) -> Result<(Manifest, String)> {
+    /// That it came from elsewhere is said before it is there: nobody shall find it without.
+    fn publish(self, store: &Store, ctx: &Ctx) -> Result<(Manifest, String)> {
         let sealed = self.partial.seal(&mut |_| Ok(()))?;
         let mut wanted: Vec<_> = self.front.manifest.files.iter().collect();
         wanted.sort_by(|one, other| one.path.cmp(&other.path));
@@ -149,6 +150,7 @@ impl<'a> Import<'a> {
             let path = &other.1.path;
             return Err(archive::hostile(format!("`{path}` is not what its manifest says")));
         }
+        store.note(&self.front.manifest.summary.backup_id, ctx.now(), Event::Imported)?;
         let published = sealed.publish_bytes(&self.front.manifest_bytes)?;
         Ok((self.front.manifest, published.manifest_sha256))
     }

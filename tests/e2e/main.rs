@@ -6,6 +6,7 @@
 mod apply;
 mod architecture;
 mod backup_archive;
+mod backup_cleanup;
 mod backup_list;
 mod backup_prune;
 mod backup_verify;
