@@ -19,6 +19,7 @@ use crate::{
     archive::{self, Front},
     manifest::Manifest,
     store::{Event, Partial, Store, backup::DUMP, folder::Folder},
+    verify::note,
 };
 
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     };
     let id = manifest.summary.backup_id.clone();
     if !already_there {
-        store.note(&id, ctx.now(), Event::Proven { level: Level::Checksum })?;
+        note(&store, &id, Event::Proven { level: Level::Checksum }, ctx);
     }
     ctx.emit(Record::BackupImported(BackupImported {
         path: store.path().join(id.as_str()).display().to_string(),

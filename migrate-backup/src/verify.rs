@@ -123,7 +123,7 @@ fn go_on(_bytes: u64) -> Result<()> {
 }
 
 /// A store that cannot be written to can be verified all the same.
-fn note(store: &Store, id: &BackupId, event: Event, ctx: &Ctx) {
+pub(crate) fn note(store: &Store, id: &BackupId, event: Event, ctx: &Ctx) {
     if let Err(err) = store.note(id, ctx.now(), event) {
         log::warn!("the result is not kept in the store: {err}");
     }

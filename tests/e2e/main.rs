@@ -9,6 +9,7 @@ mod backup_archive;
 mod backup_cleanup;
 mod backup_list;
 mod backup_prune;
+mod backup_store;
 mod backup_verify;
 mod batch;
 mod batch_resume;
