@@ -166,7 +166,7 @@ impl Config {
     pub fn names_database(&self) -> bool {
         let names = ["PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
         let set = |name: &&str| process_variables(name).is_some_and(|it| !it.is_empty());
-        self.database_url.is_some() || names.iter().any(|it| set(&it))
+        self.database_url.is_some() || names.iter().any(set)
     }
 
     /// Refuses any other database than the one that the environment is pinned to.

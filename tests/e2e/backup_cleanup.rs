@@ -53,7 +53,7 @@ fn systemd_accepts_the_service_and_the_timer() {
     let Ok(output) =
         verify.args(["verify", "--man=no"]).args([name(SERVICE), name(TIMER)]).output()
     else {
-        eprintln!("systemd-analyze is not installed: only the command was checked");
+        // Without systemd, the command is all that can be checked.
         return;
     };
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
