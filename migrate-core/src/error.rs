@@ -118,6 +118,8 @@ pub enum Error {
     Orphan { lock: String, holder: String },
     #[error("the lease on `{lock}` (token {token}) was lost: {why}")]
     LeaseLost { lock: String, token: i64, why: String },
+    #[error("cannot open the store of backups {}", path.display())]
+    Store { path: PathBuf, source: io::Error },
     /// Others use the backups that are to be removed, or remove some.
     #[error("the store {} is in use by {holders} (waited {waited})", store.display())]
     StoreBusy { store: PathBuf, holders: String, waited: String },
@@ -186,6 +188,7 @@ impl Error {
             | Error::MigrationFolder { .. }
             | Error::NoPrograms { .. }
             | Error::ReadFile { .. }
+            | Error::Store { .. }
             | Error::WriteFile { .. }
             | Error::Start { .. }
             | Error::Program { .. } => Exit::Unavailable,
@@ -220,6 +223,7 @@ impl Error {
             Error::LockHeld { .. } => "lock_held",
             Error::Orphan { .. } => "orphan",
             Error::LeaseLost { .. } => "lease_lost",
+            Error::Store { .. } => "store",
             Error::StoreBusy { .. } => "store_busy",
             Error::Statement { .. } => "statement_failed",
             Error::LocksBusy { .. } => "locks_busy",
@@ -258,6 +262,10 @@ impl Error {
             Error::Orphan { .. } => Some(
                 "wait for its end, or end it with `migrate-lock break --expired --kill-orphan`: \
                  what it has not committed is rolled back"
+                    .into(),
+            ),
+            Error::Store { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+                "`migrate-backup create` makes it with a first backup; `--backups DIR` names another"
                     .into(),
             ),
             Error::StoreBusy { .. } => {
