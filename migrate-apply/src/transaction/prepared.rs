@@ -22,10 +22,9 @@ pub(super) fn prepare(run: &Run) -> Result<()> {
                      text, integer, boolean, text, text)",
             ledger.sql(APPLIED),
         ),
-        Direction::Down => (
-            "rolled_back(text, text, text, bigint, bigint, text, text)",
-            ledger.sql(ROLLED_BACK),
-        ),
+        Direction::Down => {
+            ("rolled_back(text, text, text, bigint, bigint, text, text)", ledger.sql(ROLLED_BACK))
+        }
     };
     let statements = [
         (
@@ -37,7 +36,9 @@ pub(super) fn prepare(run: &Run) -> Result<()> {
         ),
         (
             "look(boolean)",
-            format!("select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"),
+            format!(
+                "select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"
+            ),
         ),
         history,
         (
