@@ -16,6 +16,8 @@ use migrate_core::{
     text,
 };
 
+use rustix::termios::tcgetwinsize;
+
 use crate::{
     guard::{Guard, Phase, Seen},
     step::Step,
@@ -248,9 +250,19 @@ fn is_live() -> bool {
 
 fn live_line(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    // Back to the start, clear to the end; without wrapping, or a narrow terminal would scroll.
-    let _ = write!(stderr, "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
+    // One less than there is: at the edge a terminal would write over its last column.
+    let width = tcgetwinsize(&stderr).ok().map_or(80, |it| usize::from(it.ws_col)).max(2) - 1;
+    // Back to the start, clear to the end.
+    let _ = write!(stderr, "\r\x1b[K{}", fitted(text, width));
     let _ = stderr.flush();
+}
+
+fn fitted(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(width - 1).collect();
+    start + "…"
 }
 
 #[cfg(test)]
@@ -263,6 +275,13 @@ mod tests {
         assert_eq!(bar(Some(0.52)), "[██████████··········]");
         assert_eq!(bar(Some(7.0)), "[████████████████████]");
         assert_eq!(bar(None), "…");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_for_the_terminal_ends_in_dots() {
+        assert_eq!(fitted("abcdef", 6), "abcdef");
+        assert_eq!(fitted("abcdefg", 6), "abcde…");
+        assert_eq!(fitted("ab", 1), "…");
     }
 
     #[test]
