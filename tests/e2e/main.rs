@@ -31,6 +31,7 @@ mod gates;
 mod harness_works;
 mod histories;
 mod impact_guard;
+mod interrupted;
 mod journalled;
 mod live_progress;
 mod lock;
