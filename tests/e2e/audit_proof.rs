@@ -2,9 +2,10 @@
 
 use migrate_core::exit::Exit;
 use migrate_tests::World;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::audit_verify::{BACK, HASH, damaged, rows, tamper, verify, world};
+use crate::gates::append;
 
 #[test]
 fn a_tail_that_was_cut_off_or_hashed_anew_is_found_by_an_anchor() {
@@ -275,4 +276,20 @@ fn heads_that_were_kept_in_a_local_file_are_anchors() {
     let nowhere = other.file("migrate.toml", "anchors = 'no/such/folder/anchors'\n");
     let noted = nowhere.run("migrate-audit note two").expect(Exit::Ok);
     assert!(noted.stderr.contains("was not kept in"), "{noted}");
+}
+
+#[test]
+fn a_restore_to_an_older_backup_is_no_damage_and_what_came_after_it_is_judged_again() {
+    let world = world();
+    // As a swap does: the history is that of the backup, newer rows of the log are carried over.
+    world.execute("delete from _migration_history where version = '2'");
+    let _ = verify(&world).expect(Exit::No);
+    append(&world, "backup.restored", json!({ "backup_id": "b" }));
+    let _ = verify(&world).expect(Exit::Ok);
+    let _ = world.run("migrate-apply up").expect(Exit::Failed);
+    world.execute("drop table b");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    let _ = verify(&world).expect(Exit::Ok);
+    world.execute("delete from _migration_history where version = '2' and status = 'applied'");
+    let _ = verify(&world).expect(Exit::No);
 }

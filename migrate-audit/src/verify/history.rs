@@ -114,7 +114,7 @@ impl History {
 
     /// Takes a row of the log; most are about something else.
     pub(crate) fn take(&mut self, row: &Row<'_>) {
-        if row.action == b"backup.restored" {
+        if row.action == b"backup.restored" || row.action == b"backup.swapped_back" {
             return self.restored();
         }
         let Some(verb) = row.action.strip_prefix(b"migration.") else { return };
