@@ -83,7 +83,10 @@ fn what_guards_the_log_and_is_gone_is_found() {
 #[test]
 fn the_history_is_compared_with_the_log_in_both_directions() {
     let world = world();
-    world.execute("create table saved.history as table _migration_history");
+    world.execute(
+        "create table saved.history as table _migration_history;
+         create table saved.scripts as table _migration_scripts",
+    );
     for (sql, words) in [
         (
             "delete from _migration_scripts; delete from _migration_history where version = '1'",
@@ -118,6 +121,10 @@ fn the_history_is_compared_with_the_log_in_both_directions() {
             "update _migration_history set version = '3' where version = '2'",
             "the history has no such row",
         ),
+        ("update _migration_scripts set down_sql = 'drop table b'", "column `down_sql`"),
+        ("update _migration_scripts set down_checksum = 'sha256:00'", "column `down_checksum`"),
+        ("update _migration_scripts set transactional = false", "column `transactional`"),
+        ("delete from _migration_scripts", "column `down_checksum`"),
         (
             "insert into _migration_history (version, name, direction, checksum, status, run_id)
              values ('7', 'forged', 'up', 'sha256:00', 'applied', 'r')",
@@ -135,7 +142,8 @@ fn the_history_is_compared_with_the_log_in_both_directions() {
         assert!(said["message"].as_str().unwrap().contains(words), "{sql}: {said}");
         world.execute(
             "delete from _migration_scripts; delete from _migration_history;
-             insert into _migration_history overriding system value select * from saved.history",
+             insert into _migration_history overriding system value select * from saved.history;
+             insert into _migration_scripts select * from saved.scripts",
         );
         let _ = verify(&world).expect(Exit::Ok);
     }
