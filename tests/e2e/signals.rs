@@ -78,7 +78,7 @@ fn a_signal_while_it_waits_for_the_lock_changes_nothing() {
     for (signal, number) in SIGNALS {
         let world = World::new().migration("1_t.sql", "create table t ()");
         let token = world.run("migrate-lock acquire").expect(Exit::Ok).one("lock.acquired");
-        let up = up_until(&world, "state = 'idle' and query like '%_migration_locks%'");
+        let up = up_until(&world, "state = 'idle' and query like '%advisory%'");
         up.signal(signal);
         let interrupted = up.finish();
         expect_signal(&interrupted, number);

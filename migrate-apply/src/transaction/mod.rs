@@ -279,13 +279,15 @@ impl Writer {
         let totals = send::run_script(run, flight, step, &mut answered, &stopped, &look, ctx)?;
         if totals.deallocated {
             run.session.run(&run.ledger_view()).map_err(Error::database("reset the session"))?;
-            self.prepared_on = None;
-            self.prepare(run)?;
-            flight.send(&run.session, &look);
+            flight.send(&run.session, &prepared::look_unprepared(run, begun.recorded)?);
         }
         let answers = flight.answers(&run.session, &mut |_| ());
         let answers = answers.map_err(|it| record::not_taken(run, it.error))?;
         self.look(step, begun, &answers)?;
+        if totals.deallocated {
+            self.prepared_on = None;
+            self.prepare(run)?;
+        }
         Ok(totals)
     }
 }

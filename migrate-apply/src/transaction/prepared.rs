@@ -15,7 +15,6 @@ const LEFT_OVER: &str = include_str!("../../sql/left_over.sql");
 /// Prepares all of them on the run's session, which is in the ledger's view.
 pub(super) fn prepare(run: &Run) -> Result<()> {
     let (session, ledger) = (&run.session, &run.ledger);
-    let left_over = LEFT_OVER.replace("$2", &quote_literal(&ledger.objects(session)?));
     let history = match run.direction {
         Direction::Up => (
             "applied(text, text, text, bigint, bigint, text, text, \
@@ -34,12 +33,7 @@ pub(super) fn prepare(run: &Run) -> Result<()> {
                 run.lease.fence_sql(ledger)
             ),
         ),
-        (
-            "look(boolean)",
-            format!(
-                "select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"
-            ),
-        ),
+        ("look(boolean)", look_sql(run)?),
         history,
         (
             // A trigger could swallow the row: then this divides by zero, and nothing is committed.
@@ -55,6 +49,12 @@ pub(super) fn prepare(run: &Run) -> Result<()> {
         message += &format!(";\nprepare _migration_{name} as {sql}");
     }
     session.run(&message).map_err(Error::database("prepare the ledger's statements"))
+}
+
+fn look_sql(run: &Run) -> Result<String> {
+    let objects = quote_literal(&run.ledger.objects(&run.session)?);
+    let left_over = LEFT_OVER.replace("$2", &objects);
+    Ok(format!("select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"))
 }
 
 /// Begins a transaction: fence, its id, and what became of the one before; then the script's view.
@@ -74,9 +74,20 @@ pub(super) fn go_on(run: &Run, limits: Limits) -> String {
 
 /// Back to the ledger's view, and what the script has done that it should not have.
 pub(super) fn look(run: &Run, recorded: bool) -> String {
+    look_by(run, recorded, &format!("execute _migration_look({recorded})"))
+}
+
+/// The same, where the script has deallocated what was prepared. To prepare it again first would
+/// lock the ledger's tables, as the script might have done.
+pub(super) fn look_unprepared(run: &Run, recorded: bool) -> Result<String> {
+    let sql = look_sql(run)?.replace("$1", if recorded { "true" } else { "false" });
+    Ok(look_by(run, recorded, &sql))
+}
+
+fn look_by(run: &Run, recorded: bool, look: &str) -> String {
     let view = view::record(run.session.facts(), run.application());
-    let look = format!("{view}; execute _migration_look({recorded})");
-    if recorded { format!("{look}; {}", run.ledger.state_sql()) } else { look }
+    let state = if recorded { run.ledger.state_sql() } else { String::new() };
+    format!("{view}; {look}; {state}")
 }
 
 /// The history row of `step`, and its way back.
