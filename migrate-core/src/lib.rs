@@ -10,6 +10,7 @@
 //! * SQL of the ledger stands in `sql/`, schema-qualified, and runs under `session_settings.sql`.
 
 pub mod attached;
+pub mod bound;
 pub mod cli;
 pub mod config;
 pub mod connect;

@@ -6,6 +6,7 @@ pub mod breaking;
 mod claim;
 pub mod heartbeat;
 pub mod history;
+pub mod hold;
 pub mod lease;
 pub mod locks;
 pub mod progress;
