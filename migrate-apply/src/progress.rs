@@ -2,13 +2,13 @@
 
 use std::{
     cell::Cell,
-    io::{IsTerminal, Write},
+    io::IsTerminal,
     time::{Duration, Instant},
 };
 
 use migrate_core::{
     ctx::Ctx,
-    interrupt,
+    interrupt, live,
     migration::version::Version,
     record::{MigrationProgress, Record},
     sql::split::Statement,
@@ -81,7 +81,7 @@ impl<'a> Progress<'a> {
         let seen = self.guard.map(Guard::seen).unwrap_or_default();
         message += &details(&seen);
         if std::io::stderr().is_terminal() {
-            live_line(&format!("  {} {message}", bar(self.part(elapsed_ms, &seen))));
+            live::show(&format!("  {} {message}", live::bar(self.part(elapsed_ms, &seen))));
             self.shown.set(true);
         } else {
             log::info!("PROGRESS {} {message}", self.version);
@@ -114,18 +114,10 @@ impl Progress<'_> {
     }
 }
 
-/// A bar, full where it takes longer than estimated; or dots where nobody knows.
-fn bar(part: Option<f64>) -> String {
-    const WIDTH: usize = 20;
-    let Some(part) = part else { return "…".to_owned() };
-    let full = ((part * WIDTH as f64) as usize).min(WIDTH);
-    format!("[{}{}]", "█".repeat(full), "·".repeat(WIDTH - full))
-}
-
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         if self.shown.get() {
-            live_line("");
+            live::show("");
         }
     }
 }
@@ -162,24 +154,4 @@ pub(crate) fn done(record: &Record) {
     let estimate = it.estimate_ms.map(|it| format!(" (estimate {})", text::took(it)));
     let took = text::took(it.execution_ms);
     log::info!("PROGRESS {} done in {took}{}", it.version, estimate.unwrap_or_default());
-}
-
-fn live_line(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    // Back to the start, clear to the end; without wrapping, or a narrow terminal would scroll.
-    let _ = write!(stderr, "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
-    let _ = stderr.flush();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bar_is_as_full_as_the_work_is_done_and_never_fuller() {
-        assert_eq!(bar(Some(0.0)), "[····················]");
-        assert_eq!(bar(Some(0.52)), "[██████████··········]");
-        assert_eq!(bar(Some(7.0)), "[████████████████████]");
-        assert_eq!(bar(None), "…");
-    }
 }

@@ -20,6 +20,7 @@ pub mod exit;
 pub mod fault;
 pub mod interrupt;
 pub mod ledger;
+pub mod live;
 mod man;
 pub mod migration;
 pub mod plan;
