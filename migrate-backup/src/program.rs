@@ -142,7 +142,9 @@ fn failure(program: &str, status: &str, errors: &str) -> Error {
         return Error::Unavailable {
             kind: "disk_full",
             message,
-            hint: Some("free some space (`migrate-backup prune`), or name another `--backups`".into()),
+            hint: Some(
+                "free some space (`migrate-backup prune`), or name another `--backups`".into(),
+            ),
         };
     }
     if says("could not obtain lock") || says("lock timeout") {
@@ -155,8 +157,10 @@ fn failure(program: &str, status: &str, errors: &str) -> Error {
     let hint = if says("out of shared memory") {
         Some("raise `max_locks_per_transaction`, which takes a restart of the server")
     } else if says("invalid memory alloc request size") {
-        Some("a value of this table is too large for the text form that a dump has; it can be read \
-              in parts only")
+        Some(
+            "a value of this table is too large for the text form that a dump has; it can be read \
+              in parts only",
+        )
     } else if says("invalid snapshot identifier") || says("snapshot") && says("does not exist") {
         Some("the session that kept the snapshot was ended: run again")
     } else {

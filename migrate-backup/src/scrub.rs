@@ -86,8 +86,14 @@ mod tests {
     #[test]
     fn what_follows_the_word_password_is_not_said() {
         for (text, clean) in [
-            ("OPTIONS (user 'u', password 'it''s x', a 'b')", "OPTIONS (user 'u', password ********, a 'b')"),
-            ("CONNECTION 'host=x PASSWORD=abc dbname=y'", "CONNECTION 'host=x PASSWORD=******** dbname=y'"),
+            (
+                "OPTIONS (user 'u', password 'it''s x', a 'b')",
+                "OPTIONS (user 'u', password ********, a 'b')",
+            ),
+            (
+                "CONNECTION 'host=x PASSWORD=abc dbname=y'",
+                "CONNECTION 'host=x PASSWORD=******** dbname=y'",
+            ),
             ("{\"password\": \"abc\"}", "{\"password\": \"********\"}"),
             ("password 'cut off", "password ********"),
             ("password authentication failed", "password authentication failed"),
@@ -99,8 +105,7 @@ mod tests {
 
     #[test]
     fn our_own_password_is_found_anywhere() {
-        let settings =
-            Settings::resolve(Some("host=db password=s3cr3t"), &|_| None).unwrap();
+        let settings = Settings::resolve(Some("host=db password=s3cr3t"), &|_| None).unwrap();
         assert_eq!(Scrub::of(&settings).clean("a s3cr3t b"), format!("a {MASK} b"));
     }
 }

@@ -23,6 +23,7 @@ pub struct Flags {
     pub database_url: Option<String>,
     pub env: Option<String>,
     pub migrations: Option<PathBuf>,
+    pub backups: Option<PathBuf>,
     pub ledger_schema: Option<String>,
 }
 
@@ -32,6 +33,8 @@ pub struct Config {
     /// The environment picked by `--env` or `MIGRATE_ENV`.
     pub env: Option<String>,
     pub migrations: PathBuf,
+    /// The store of `migrate-backup`.
+    pub backups: PathBuf,
     pub ledger_schema: String,
     /// How long a statement may wait for a table lock before it steps back and retries.
     pub lock_timeout: Duration,
@@ -50,6 +53,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 struct File {
     migrations: Option<PathBuf>,
+    backups: Option<PathBuf>,
     ledger_schema: Option<String>,
     #[serde(default)]
     env: BTreeMap<String, Environment>,
@@ -62,8 +66,6 @@ struct Environment {
     database_url_env: Option<String>,
     migrations: Option<PathBuf>,
     ledger_schema: Option<String>,
-    /// Read by `migrate-backup`.
-    #[expect(dead_code, reason = "named here so that the file is checked whole")]
     backups: Option<PathBuf>,
     #[serde(default, deserialize_with = "lock_timeout")]
     lock_timeout: Option<Duration>,
@@ -133,6 +135,11 @@ impl Config {
                 .or_else(|| variables("MIGRATE_MIGRATIONS").map(PathBuf::from))
                 .or_else(|| environment.migrations.or(file.migrations).map(from_file))
                 .unwrap_or_else(|| PathBuf::from("migrations")),
+            backups: flags
+                .backups
+                .or_else(|| variables("MIGRATE_BACKUPS").map(PathBuf::from))
+                .or_else(|| environment.backups.or(file.backups).map(from_file))
+                .unwrap_or_else(|| PathBuf::from("backups")),
             ledger_schema: flags
                 .ledger_schema
                 .or_else(|| variables("MIGRATE_LEDGER_SCHEMA"))

@@ -133,6 +133,9 @@ pub enum Error {
     Orphan { lock: String, holder: String },
     #[error("the lease on `{lock}` (token {token}) was lost: {why}")]
     LeaseLost { lock: String, token: i64, why: String },
+    /// Others use the backups that are to be removed, or remove some.
+    #[error("the store {} is in use by {holders} (waited {waited})", store.display())]
+    StoreBusy { store: PathBuf, holders: String, waited: String },
     #[error("migration {version} `{name}` failed: {error}")]
     Statement { version: Version, name: String, error: Box<StatementError>, left: Left },
     #[error("migration {version} `{name}` did not get its table locks in {budget}: {error}")]
@@ -181,6 +184,7 @@ impl Error {
             Error::LockHeld { .. }
             | Error::Orphan { .. }
             | Error::Busy { .. }
+            | Error::StoreBusy { .. }
             | Error::LocksBusy { .. }
             | Error::OthersBlocked { .. } => Exit::Busy,
             Error::Database { source, .. }
@@ -240,6 +244,7 @@ impl Error {
             Error::LockHeld { .. } => "lock_held",
             Error::Orphan { .. } => "orphan",
             Error::LeaseLost { .. } => "lease_lost",
+            Error::StoreBusy { .. } => "store_busy",
             Error::Statement { .. } => "statement_failed",
             Error::LocksBusy { .. } => "locks_busy",
             Error::OthersBlocked { .. } => "others_blocked",
@@ -284,6 +289,9 @@ impl Error {
                  what it has not committed is rolled back"
                     .into(),
             ),
+            Error::StoreBusy { .. } => {
+                Some("try again when it has ended, or wait longer with `--wait`".into())
+            }
             Error::LocksBusy { .. } => Some(
                 "end the session that holds the table, or run again when it is quieter; \
                  `--retry-budget` says how long to try"

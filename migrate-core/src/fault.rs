@@ -28,10 +28,23 @@ pub enum Point {
     BeforeFinish,
     /// All is done, but the run has not ended.
     BeforeEnd,
+    /// The snapshot of a backup is taken, and nothing is dumped.
+    SnapshotTaken,
+    /// pg_dump has ended.
+    Dumped,
+    /// The folder of a backup in the making is there, and empty.
+    PartialMade,
+    /// The dump is on disk, and has no manifest.
+    DumpSynced,
+    /// The backup is whole, but not under its name.
+    BeforePublish,
+    /// The backup has its name, which may not be on disk.
+    AfterPublish,
 }
 
 impl Point {
-    pub const ALL: [Point; 9] = [
+    /// Places that a run of migrations passes.
+    pub const APPLY: [Point; 9] = [
         Point::LeaseTaken,
         Point::IntentWritten,
         Point::BeforeRecord,
@@ -41,6 +54,15 @@ impl Point {
         Point::StatementRun,
         Point::BeforeFinish,
         Point::BeforeEnd,
+    ];
+    /// Places that a backup passes on its way into the store.
+    pub const STORE: [Point; 6] = [
+        Point::SnapshotTaken,
+        Point::Dumped,
+        Point::PartialMade,
+        Point::DumpSynced,
+        Point::BeforePublish,
+        Point::AfterPublish,
     ];
 
     pub fn name(self) -> &'static str {
@@ -54,6 +76,12 @@ impl Point {
             Point::StatementRun => "statement_run",
             Point::BeforeFinish => "before_finish",
             Point::BeforeEnd => "before_end",
+            Point::SnapshotTaken => "snapshot_taken",
+            Point::Dumped => "dumped",
+            Point::PartialMade => "partial_made",
+            Point::DumpSynced => "dump_synced",
+            Point::BeforePublish => "before_publish",
+            Point::AfterPublish => "after_publish",
         }
     }
 }

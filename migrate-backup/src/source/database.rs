@@ -88,11 +88,12 @@ pub(crate) fn not_carried(session: &Session) -> Result<Vec<String>> {
 
 /// How much was written so far: another answer later tells how much came after this one.
 pub(crate) fn writes(session: &Session) -> Result<Writes> {
-    let row = session.query_one(WRITES, &[]).map_err(Error::database("read how much was written"))?;
+    let row =
+        session.query_one(WRITES, &[]).map_err(Error::database("read how much was written"))?;
     Ok(Writes {
         rows: row.get("rows"),
         since: row.get::<_, Option<DateTime<Utc>>>("since"),
-        database: row.get("database"),
+        database_oid: row.get("database"),
     })
 }
 

@@ -8,7 +8,10 @@ use migrate_core::{
 
 use tokio_postgres::Row;
 
-use crate::names::{qualified, shown};
+use crate::{
+    manifest::{Sequence, TableKind},
+    names::{qualified, shown},
+};
 
 const TABLES: &str = include_str!("../../sql/tables.sql");
 const SEQUENCES: &str = include_str!("../../sql/sequences.sql");
@@ -19,19 +22,11 @@ const READ_TOGETHER: usize = 200;
 /// How many objects an error names.
 const NAMED: usize = 5;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Table,
-    Partitioned,
-    MaterializedView,
-    Foreign,
-}
-
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     pub(crate) schema: String,
     pub(crate) name: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: TableKind,
     pub(crate) bytes: u64,
     /// Whether a dump holds its rows.
     pub(crate) carried: bool,
@@ -39,16 +34,6 @@ pub(crate) struct Table {
     dumped: bool,
     readable: bool,
     hides_rows: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sequence {
-    pub(crate) schema: String,
-    pub(crate) name: String,
-    pub(crate) value: i64,
-    pub(crate) is_called: bool,
-    /// Whether it can only rise.
-    pub(crate) rises: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -64,18 +49,14 @@ impl Holds {
     pub(crate) fn read(session: &Session, ledger: &Ledger) -> Result<Holds> {
         let tables = tables(session, ledger)?;
         refuse_unreadable(session, &tables)?;
-        Ok(Holds {
-            sequences: sequences(session)?,
-            large_objects: large_objects(session)?,
-            tables,
-        })
+        Ok(Holds { sequences: sequences(session)?, large_objects: large_objects(session)?, tables })
     }
 
     /// Those that pg_dump locks.
     pub(crate) fn locked(&self) -> Vec<Table> {
         self.tables
             .iter()
-            .filter(|it| it.dumped && matches!(it.kind, Kind::Table | Kind::Partitioned))
+            .filter(|it| it.dumped && matches!(it.kind, TableKind::Table | TableKind::Partitioned))
             .cloned()
             .collect()
     }
@@ -95,16 +76,16 @@ pub(crate) fn tables(session: &Session, ledger: &Ledger) -> Result<Vec<Table>> {
 
 fn table(row: &Row, ledger: &Ledger) -> Table {
     let kind = match row.get::<_, &str>("kind") {
-        "p" => Kind::Partitioned,
-        "m" => Kind::MaterializedView,
-        "f" => Kind::Foreign,
-        _ => Kind::Table,
+        "p" => TableKind::Partitioned,
+        "m" => TableKind::MaterializedView,
+        "f" => TableKind::Foreign,
+        _ => TableKind::Table,
     };
     let (schema, name): (String, String) = (row.get("schema"), row.get("name"));
     let of_extension = row.get::<_, Option<&str>>("extension").is_some();
     let dumped = !of_extension || row.get::<_, bool>("configures_extension");
     Table {
-        carried: kind == Kind::Table && dumped && !is_locks(ledger, &schema, &name),
+        carried: kind == TableKind::Table && dumped && !is_locks(ledger, &schema, &name),
         kind,
         bytes: row.get::<_, i64>("bytes").unsigned_abs(),
         dumped,
@@ -121,8 +102,11 @@ pub(crate) fn is_locks(ledger: &Ledger, schema: &str, name: &str) -> bool {
 }
 
 fn refuse_unreadable(session: &Session, tables: &[Table]) -> Result<()> {
-    let dumped =
-        || tables.iter().filter(|it| it.dumped && matches!(it.kind, Kind::Table | Kind::Partitioned));
+    let dumped = || {
+        tables
+            .iter()
+            .filter(|it| it.dumped && matches!(it.kind, TableKind::Table | TableKind::Partitioned))
+    };
     let named = |it: &Table| shown(&it.schema, &it.name);
     let unreadable: Vec<String> = dumped().filter(|it| !it.readable).map(named).collect();
     let role = &session.facts().role;
@@ -157,8 +141,9 @@ fn some(names: &[String]) -> String {
 }
 
 pub(crate) fn sequences(session: &Session) -> Result<Vec<Sequence>> {
-    let rows =
-        session.query(SEQUENCES, &[]).map_err(Error::database("look at the database's sequences"))?;
+    let rows = session
+        .query(SEQUENCES, &[])
+        .map_err(Error::database("look at the database's sequences"))?;
     let rises = |it: &Row| it.get::<_, bool>("rises") && !it.get::<_, bool>("cycles");
     let names: Vec<(String, String, bool)> =
         rows.iter().map(|it| (it.get("schema"), it.get("name"), rises(it))).collect();

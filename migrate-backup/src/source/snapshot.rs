@@ -57,10 +57,9 @@ impl Snapshot {
     pub(crate) fn lock(&self, tables: &[Table]) -> Result<()> {
         let names: Vec<String> = tables.iter().map(|it| qualified(&it.schema, &it.name)).collect();
         for names in names.chunks(LOCKED_TOGETHER) {
-            let locked = self.session.run(&format!(
-                "lock table only {} in access share mode",
-                names.join(", only ")
-            ));
+            let locked = self
+                .session
+                .run(&format!("lock table only {} in access share mode", names.join(", only ")));
             locked.map_err(|source| match source.code() {
                 Some(&SqlState::OUT_OF_MEMORY) => self.too_many(tables.len()),
                 _ => Error::Database { doing: "lock the tables for reading", source },
