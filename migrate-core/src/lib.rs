@@ -18,6 +18,7 @@ pub mod error;
 pub mod exit;
 pub mod fault;
 pub mod interrupt;
+pub mod inventory;
 pub mod ledger;
 mod man;
 pub mod migration;

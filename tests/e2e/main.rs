@@ -18,6 +18,7 @@ mod failover;
 mod harness_works;
 mod histories;
 mod impact_guard;
+mod inventory;
 mod journalled;
 mod live_progress;
 mod lock;
