@@ -1,5 +1,6 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
+mod check;
 mod dry_run;
 
 use chrono::{DateTime, Utc};
@@ -214,6 +215,9 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             it.token
         ),
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
+        Record::Check(it) => check::check(it),
+        Record::CheckSummary(it) => check::summary(it),
+        Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) => return None,
     })

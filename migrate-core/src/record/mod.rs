@@ -4,6 +4,7 @@
 //! with another meaning, raises [`VERSION`].
 
 mod apply;
+mod check;
 mod dry_run;
 mod listing;
 mod lock;
@@ -16,6 +17,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use apply::*;
+pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
@@ -89,6 +91,12 @@ pub enum Record {
     LockBroken(LockBroken),
     #[serde(rename = "lock.lost")]
     LockLost(LockLost),
+    #[serde(rename = "check")]
+    Check(Check),
+    #[serde(rename = "check.summary")]
+    CheckSummary(CheckSummary),
+    #[serde(rename = "check.definition")]
+    CheckDefinition(CheckDefinition),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -126,6 +134,9 @@ impl Record {
             Record::LockReleased(_) => "lock.released",
             Record::LockBroken(_) => "lock.broken",
             Record::LockLost(_) => "lock.lost",
+            Record::Check(_) => "check",
+            Record::CheckSummary(_) => "check.summary",
+            Record::CheckDefinition(_) => "check.definition",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Error(_) => "error",
