@@ -19,6 +19,7 @@ pub mod error;
 pub mod exit;
 pub mod fault;
 pub mod interrupt;
+pub mod inventory;
 pub mod ledger;
 pub mod live;
 mod man;

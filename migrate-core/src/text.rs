@@ -1,6 +1,7 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
 mod backup;
+mod check;
 mod csv;
 mod dry_run;
 
@@ -227,6 +228,9 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             it.token
         ),
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
+        Record::Check(it) => check::check(it),
+        Record::CheckSummary(it) => check::summary(it),
+        Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) => return None,
         Record::Backup(_)

@@ -66,6 +66,7 @@ fn every_line_of_a_real_run_is_valid() {
     dry_runs(&mut seen);
     runs_that_fail(&mut seen);
     runs_of_lock(&mut seen);
+    runs_of_check(&mut seen);
     let order = all_types();
     let position = |line: &&String| {
         let value: Value = serde_json::from_str(line).unwrap();
@@ -189,6 +190,19 @@ fn runs_of_lock(seen: &mut Seen) {
                 'psql \"$DATABASE_URL\" -qc \"truncate _migration_locks; select pg_sleep(60)\"'";
     let _ = world.run(lose).expect(Exit::Failed);
     seen.audited(&world);
+}
+
+fn runs_of_check(seen: &mut Seen) {
+    let world = World::new();
+    world.execute(
+        "create table users (id bigint primary key);
+         create table orders (id bigint primary key, user_id bigint references users);
+         set session_replication_role = replica;
+         insert into orders values (1, 7)",
+    );
+    for command in ["integrity --only orphans", "integrity", "list"] {
+        seen.take(&world, &world.run(&format!("migrate-check {command}")));
+    }
 }
 
 fn all_types() -> Vec<String> {

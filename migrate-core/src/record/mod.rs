@@ -6,6 +6,7 @@
 mod apply;
 mod backup;
 mod backup_id;
+mod check;
 mod dry_run;
 mod listing;
 mod lock;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize, Serializer};
 pub use apply::*;
 pub use backup::*;
 pub use backup_id::*;
+pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
@@ -93,6 +95,12 @@ pub enum Record {
     LockBroken(LockBroken),
     #[serde(rename = "lock.lost")]
     LockLost(LockLost),
+    #[serde(rename = "check")]
+    Check(Check),
+    #[serde(rename = "check.summary")]
+    CheckSummary(CheckSummary),
+    #[serde(rename = "check.definition")]
+    CheckDefinition(CheckDefinition),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -158,6 +166,9 @@ impl Record {
             Record::LockReleased(_) => "lock.released",
             Record::LockBroken(_) => "lock.broken",
             Record::LockLost(_) => "lock.lost",
+            Record::Check(_) => "check",
+            Record::CheckSummary(_) => "check.summary",
+            Record::CheckDefinition(_) => "check.definition",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Backup(_) => "backup",
