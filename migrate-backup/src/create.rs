@@ -14,6 +14,7 @@ use migrate_core::{
     exit::Exit,
     fault::{self, Point},
     interrupt,
+    inventory::Inventory,
     ledger::{Presence, audit, history, hold::Hold},
     plan,
     record::{AuditHead, BackupCreated, BackupPhase, Record},
@@ -21,7 +22,7 @@ use migrate_core::{
 };
 
 use crate::{
-    dump::{self, Compression, Dump},
+    dump::{self, Compression, Dump, INVENTORY},
     manifest::{self, Made, Manifest, MigrationHead, Program, Summary, TableKind},
     names::shown,
     place::Place,
@@ -32,7 +33,7 @@ use crate::{
         holds::{self, Holds, Table},
         snapshot::Snapshot,
     },
-    store::{Event, Partial, Published, Sealed, Store},
+    store::{Event, Partial, Published, Sealed, Store, backup::DUMP},
 };
 
 /// Shown below `--help`.
@@ -148,6 +149,8 @@ struct Facts {
     subscriptions: Vec<String>,
     not_carried: Vec<String>,
     writes: manifest::Writes,
+    /// The schema, to be compared with that of a restored copy.
+    inventory: String,
     migration_head: Option<MigrationHead>,
     audit_head: Option<AuditHead>,
 }
@@ -192,6 +195,7 @@ impl Work<'_> {
         let remarks = self.dump(snapshot, partial, &holds, compression, &counting, ctx)?;
         self.wait_for_counts(&counting, partial, &holds, ctx)?;
         let counted = counting.finish()?;
+        write_inventory(partial, &facts.inventory)?;
         if !snapshot.is_kept() {
             return Err(Error::Failed {
                 kind: "snapshot_lost",
@@ -219,6 +223,7 @@ impl Work<'_> {
             subscriptions: database::subscriptions(session)?,
             not_carried: database::not_carried(session)?,
             writes: database::writes(session)?,
+            inventory: Inventory::read_here(session)?.text().to_owned(),
             migration_head: runs.iter().rev().find(applied).map(|it| MigrationHead {
                 version: it.version.clone(),
                 checksum: it.checksum.clone(),
@@ -390,6 +395,12 @@ impl Work<'_> {
             files: sealed.files().to_vec(),
         }
     }
+}
+
+fn write_inventory(partial: &Partial<'_>, text: &str) -> Result<()> {
+    let dump = partial.folder().folder(DUMP);
+    let dump = dump.map_err(partial.folder().cannot_read(DUMP))?;
+    dump.write(INVENTORY, text.as_bytes()).map_err(dump.cannot_write(INVENTORY))
 }
 
 fn tables(holds: &Holds, counted: Vec<Counted>) -> Vec<manifest::Table> {

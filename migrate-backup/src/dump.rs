@@ -14,6 +14,9 @@ use crate::{
     program::{self, Remarks, Watch},
 };
 
+/// Beside pg_dump's own files, which pg_restore does not mind: the schema as data.
+pub(crate) const INVENTORY: &str = "inventory.jsonl";
+
 /// How long it may wait for a table that somebody else has locked: others would queue up behind.
 const LOCK_WAIT_MS: u32 = 5_000;
 

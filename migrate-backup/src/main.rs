@@ -3,6 +3,7 @@
 mod create;
 mod dump;
 mod list;
+mod load;
 mod manifest;
 mod names;
 mod place;
@@ -11,6 +12,7 @@ mod progress;
 mod scrub;
 mod source;
 mod store;
+mod toc;
 
 use std::process::ExitCode;
 
