@@ -4,6 +4,7 @@ pub(crate) mod advisory;
 pub mod audit;
 pub mod breaking;
 mod claim;
+pub mod handover;
 pub mod heartbeat;
 pub mod history;
 pub mod hold;
