@@ -7,6 +7,7 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
+    input::Dash,
     ledger::{Ledger, Presence, audit, history},
     migration::{Migration, version::Version},
     plan::{self, Bound, Choice, Pending},
@@ -53,7 +54,7 @@ pub(crate) struct Args {
 
     /// Demand a `backup.verified` record of this database on stdin
     #[arg(long, value_name = "-")]
-    require_backup: Option<input::Dash>,
+    require_backup: Option<Dash>,
 
     /// Apply migrations that are older than the newest applied one
     #[arg(long)]

@@ -1,18 +1,26 @@
 //! Makes, proves, restores, carries and cleans up backups of a PostgreSQL database.
 
+mod anchor;
+mod checksum;
 mod create;
 mod dump;
+mod label;
 mod list;
 mod load;
 mod manifest;
 mod names;
+mod pin;
 mod place;
 mod program;
 mod progress;
+mod prune;
+mod retention;
 mod scrub;
 mod source;
 mod store;
 mod toc;
+mod verify;
+mod which;
 
 use std::process::ExitCode;
 
@@ -34,6 +42,18 @@ enum Command {
     /// List what is in the store; needs no database
     #[command(after_long_help = list::HELP)]
     List(list::Args),
+    /// Prove that a backup is what was written; ends with 1 if it is not
+    #[command(after_long_help = verify::HELP)]
+    Verify(verify::Args),
+    /// Remove backups that no rule keeps, and what killed runs left
+    #[command(after_long_help = prune::HELP)]
+    Prune(prune::Args),
+    /// Keep a backup from ever being pruned
+    Pin(pin::PinArgs),
+    /// Let a backup be pruned again
+    Unpin(pin::UnpinArgs),
+    /// Give a backup a name for people
+    Label(label::Args),
     /// Print the JSON Schema of all records
     Schema,
     /// Print the man page
@@ -47,11 +67,20 @@ fn main() -> ExitCode {
     let output = |command: &Command| match command {
         Command::Create(_) => Output::Stream,
         Command::List(_) => Output::Rows,
+        Command::Verify(_) => Output::Report,
+        Command::Prune(_) | Command::Pin(_) | Command::Unpin(_) | Command::Label(_) => {
+            Output::Stream
+        }
         Command::Schema | Command::Man => Output::Raw,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Create(args) => create::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
+        Command::Verify(args) => verify::run(&args, ctx),
+        Command::Prune(args) => prune::run(&args, ctx),
+        Command::Pin(args) => pin::pin(&args, ctx),
+        Command::Unpin(args) => pin::unpin(&args, ctx),
+        Command::Label(args) => label::run(&args, ctx),
         Command::Schema => ctx.print_schema(),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
     })

@@ -162,6 +162,13 @@ impl Config {
         Target::resolve(self.database_url.as_deref(), &process_variables)
     }
 
+    /// Whether somebody said which database, rather than leaving it to libpq's defaults.
+    pub fn names_database(&self) -> bool {
+        let names = ["PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
+        let set = |name: &&str| process_variables(name).is_some_and(|it| !it.is_empty());
+        self.database_url.is_some() || names.iter().any(|it| set(&it))
+    }
+
     /// Refuses any other database than the one that the environment is pinned to.
     pub fn check_pin(&self, facts: &Facts) -> Result<()> {
         let Some(pin) = &self.pin else { return Ok(()) };

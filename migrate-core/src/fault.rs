@@ -40,6 +40,10 @@ pub enum Point {
     BeforePublish,
     /// The backup has its name, which may not be on disk.
     AfterPublish,
+    /// A backup that is to be removed has the name of trash.
+    MovedToTrash,
+    /// All that is to be removed has the name of trash, and is there.
+    BeforeTrashRemoved,
 }
 
 impl Point {
@@ -56,14 +60,10 @@ impl Point {
         Point::BeforeEnd,
     ];
     /// Places that a backup passes on its way into the store.
-    pub const STORE: [Point; 6] = [
-        Point::SnapshotTaken,
-        Point::Dumped,
-        Point::PartialMade,
-        Point::DumpSynced,
-        Point::BeforePublish,
-        Point::AfterPublish,
-    ];
+    pub const STORE: [Point; 4] =
+        [Point::PartialMade, Point::DumpSynced, Point::BeforePublish, Point::AfterPublish];
+    /// Places that a backup passes on its way out of it.
+    pub const PRUNE: [Point; 2] = [Point::MovedToTrash, Point::BeforeTrashRemoved];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -82,6 +82,8 @@ impl Point {
             Point::DumpSynced => "dump_synced",
             Point::BeforePublish => "before_publish",
             Point::AfterPublish => "after_publish",
+            Point::MovedToTrash => "moved_to_trash",
+            Point::BeforeTrashRemoved => "before_trash_removed",
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod ctx;
 pub mod error;
 pub mod exit;
 pub mod fault;
+pub mod input;
 pub mod interrupt;
 pub mod inventory;
 pub mod ledger;

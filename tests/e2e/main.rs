@@ -5,6 +5,9 @@
 
 mod apply;
 mod architecture;
+mod backup_list;
+mod backup_prune;
+mod backup_verify;
 mod batch;
 mod batch_resume;
 mod check_integrity;

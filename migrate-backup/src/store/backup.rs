@@ -44,8 +44,9 @@ impl Backup {
     ) -> Result<Backup, Problem> {
         let folder = open_folder(store, id)?;
         let manifest_bytes = read_manifest(&folder)?;
-        let manifest = Manifest::parse(&manifest_bytes).map_err(Problem::Unusable)?;
+        // The hash first: whatever was changed is damage, also the number of the format.
         let manifest_sha256 = check_hash(&folder, &manifest_bytes)?;
+        let manifest = Manifest::parse(&manifest_bytes).map_err(Problem::Unusable)?;
         check_id(&manifest.summary, id)?;
         Ok(Backup { manifest, manifest_sha256, manifest_bytes, folder })
     }
@@ -98,8 +99,13 @@ impl Problem {
         }
     }
 
+    /// Whether it was once a backup, and something has changed it.
+    pub(crate) fn is_damage(&self) -> bool {
+        matches!(self, Problem::Manifest(_) | Problem::Unusable(Unusable::NotAManifest(_)))
+    }
+
     /// As the error of a command that needs the backup.
-    pub(crate) fn error(self, store: &Folder, id: &BackupId) -> Error {
+    pub(super) fn error(self, store: &Folder, id: &BackupId) -> Error {
         let hint = match &self {
             Problem::NotThere => {
                 return Error::usage(

@@ -100,6 +100,10 @@ impl Store {
     }
 }
 
+pub(super) fn trash_name(id: &BackupId) -> String {
+    format!(".trash-{id}")
+}
+
 enum Kind {
     Backup(BackupId),
     Partial(BackupId),

@@ -159,30 +159,30 @@ impl Folder {
         unless_gone(fs::unlinkat(&self.fd, name.as_ref(), AtFlags::empty()))
     }
 
-    /// Removes an entry and all below it, and returns how many bytes its files had. Links are
-    /// removed, never followed. What somebody else removes meanwhile is as good.
-    pub(crate) fn remove_tree(&self, name: impl AsRef<OsStr>) -> io::Result<u64> {
+    /// Removes an entry and all below it. Links are removed, never followed. What somebody else
+    /// removes meanwhile is as good.
+    pub(crate) fn remove_tree(&self, name: impl AsRef<OsStr>) -> io::Result<()> {
         let name = name.as_ref();
-        let stat = match self.stat_of(name) {
-            Ok(stat) => stat,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(0),
-            Err(err) => return Err(err),
-        };
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-            self.remove_file(name)?;
-            return Ok(u64::try_from(stat.st_size).unwrap_or_default());
-        }
         let folder = match self.folder(name) {
             Ok(folder) => folder,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(err) if is_of_other_kind(&err) => return self.remove_file(name),
             Err(err) => return Err(err),
         };
-        let mut freed = 0;
         for entry in folder.names()? {
-            freed += folder.remove_tree(entry)?;
+            folder.remove_tree(entry)?;
         }
-        unless_gone(fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))?;
-        Ok(freed)
+        unless_gone(fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
+    }
+
+    /// How many bytes an entry and all below it have. Links are not followed.
+    pub(crate) fn tree_bytes(&self, name: impl AsRef<OsStr>) -> io::Result<u64> {
+        let stat = self.stat_of(&name)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+            return Ok(u64::try_from(stat.st_size).unwrap_or_default());
+        }
+        let folder = self.folder(&name)?;
+        folder.names()?.into_iter().map(|it| folder.tree_bytes(it)).sum()
     }
 
     pub(crate) fn cannot_read(&self, name: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {

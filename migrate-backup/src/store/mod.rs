@@ -19,6 +19,7 @@ pub(crate) mod folder;
 mod lock;
 mod partial;
 mod state;
+mod trash;
 
 use std::{
     io::{self, ErrorKind},
@@ -94,7 +95,12 @@ impl Store {
 
     /// A complete backup whose manifest is the one that was written.
     pub(crate) fn backup(&self, id: &BackupId, reading: &Reading) -> Result<Backup> {
-        self.look(id, reading).map_err(|problem| problem.error(&self.folder, id))
+        self.look(id, reading).map_err(|problem| self.error(problem, id))
+    }
+
+    /// For a command that cannot do without the backup.
+    pub(crate) fn error(&self, problem: Problem, id: &BackupId) -> Error {
+        problem.error(&self.folder, id)
     }
 
     /// As [`Store::backup`], for who wants to know what is wrong.
