@@ -43,10 +43,8 @@ pub(crate) fn tables(
     ledger: &Ledger,
     manifest: &Manifest,
 ) -> Result<Vec<Damage>> {
-    let found: BTreeSet<(String, String)> = holds::tables(session, ledger)?
-        .into_iter()
-        .map(|it| (it.schema, it.name))
-        .collect();
+    let found: BTreeSet<(String, String)> =
+        holds::tables(session, ledger)?.into_iter().map(|it| (it.schema, it.name)).collect();
     let expected: BTreeSet<(String, String)> =
         manifest.tables.iter().map(|it| (it.schema.clone(), it.name.clone())).collect();
     let say = |(schema, name): &(String, String), message: &str| Damage {

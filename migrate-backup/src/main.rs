@@ -2,6 +2,8 @@
 
 mod anchor;
 mod checksum;
+mod compare;
+mod copy;
 mod create;
 mod dump;
 mod label;
@@ -14,11 +16,14 @@ mod place;
 mod program;
 mod progress;
 mod prune;
+mod reading;
+mod restore;
 mod retention;
 mod scrub;
 mod source;
 mod store;
 mod toc;
+mod trial;
 mod verify;
 mod which;
 

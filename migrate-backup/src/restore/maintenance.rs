@@ -32,7 +32,6 @@ pub(crate) struct Maintenance {
 pub(crate) struct Found {
     pub(crate) oid: u32,
     pub(crate) name: String,
-    pub(crate) bytes: Option<i64>,
     pub(crate) mark: Option<Mark>,
 }
 
@@ -88,7 +87,6 @@ impl Maintenance {
             .map(|row| Found {
                 oid: row.get("oid"),
                 name: row.get("name"),
-                bytes: row.get("bytes"),
                 mark: row.get::<_, Option<&str>>("comment").and_then(Mark::parse),
             })
             .collect())
