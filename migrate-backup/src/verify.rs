@@ -94,7 +94,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
 
 /// What was found, at the last level that was looked at.
 pub(crate) struct Proof {
-    level: Level,
+    pub(crate) level: Level,
     pub(crate) damages: Vec<Damage>,
     pub(crate) audit: AuditMatch,
 }
@@ -157,7 +157,7 @@ fn go_on(_bytes: u64) -> Result<()> {
 }
 
 /// A store that cannot be written to can be verified all the same.
-fn note(store: &Store, id: &BackupId, event: Event, ctx: &Ctx) {
+pub(crate) fn note(store: &Store, id: &BackupId, event: Event, ctx: &Ctx) {
     if let Err(err) = store.note(id, ctx.now(), event) {
         log::warn!("the result is not kept in the store: {err}");
     }

@@ -40,6 +40,20 @@ pub enum Point {
     BeforePublish,
     /// The backup has its name, which may not be on disk.
     AfterPublish,
+    /// The copy of a restore is there, and empty.
+    CopyMade,
+    /// The copy is equal to the backup, and nothing was exchanged.
+    CopyProven,
+    /// The leases live with the keeper, and nothing was exchanged.
+    LeasesHanded,
+    /// Nobody was cut off, and no name was changed.
+    BeforeSwap,
+    /// The old database has its new name, in a transaction.
+    HalfSwapped,
+    /// Both have their new names, in a transaction.
+    BeforeSwapCommit,
+    /// The names are exchanged, and nothing says so.
+    Swapped,
     /// A backup that is to be removed has the name of trash.
     MovedToTrash,
     /// All that is to be removed has the name of trash, and is there.
@@ -62,6 +76,19 @@ impl Point {
     /// Places that a backup passes on its way into the store.
     pub const STORE: [Point; 4] =
         [Point::PartialMade, Point::DumpSynced, Point::BeforePublish, Point::AfterPublish];
+    /// Places that a backup passes while it is made, before those of the store.
+    pub const CREATE: [Point; 3] = [Point::LeaseTaken, Point::SnapshotTaken, Point::Dumped];
+    /// Places that a restore passes.
+    pub const RESTORE: [Point; 8] = [
+        Point::IntentWritten,
+        Point::CopyMade,
+        Point::CopyProven,
+        Point::LeasesHanded,
+        Point::BeforeSwap,
+        Point::HalfSwapped,
+        Point::BeforeSwapCommit,
+        Point::Swapped,
+    ];
     /// Places that a backup passes on its way out of it.
     pub const PRUNE: [Point; 2] = [Point::MovedToTrash, Point::BeforeTrashRemoved];
 
@@ -78,6 +105,13 @@ impl Point {
             Point::BeforeEnd => "before_end",
             Point::SnapshotTaken => "snapshot_taken",
             Point::Dumped => "dumped",
+            Point::CopyMade => "copy_made",
+            Point::CopyProven => "copy_proven",
+            Point::LeasesHanded => "leases_handed",
+            Point::BeforeSwap => "before_swap",
+            Point::HalfSwapped => "half_swapped",
+            Point::BeforeSwapCommit => "before_swap_commit",
+            Point::Swapped => "swapped",
             Point::PartialMade => "partial_made",
             Point::DumpSynced => "dump_synced",
             Point::BeforePublish => "before_publish",

@@ -238,6 +238,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         | Record::BackupCreated(_)
         | Record::BackupVerified(_)
         | Record::BackupDamaged(_)
+        | Record::RestoreStarted(_)
         | Record::BackupRestored(_)
         | Record::BackupSwappedBack(_)
         | Record::BackupDropped(_)

@@ -72,6 +72,29 @@ impl Maintenance {
         Ok(Maintenance { session, database, application: application.to_owned() })
     }
 
+    /// Templates, too.
+    pub(crate) fn exists(&self, name: &str) -> Result<bool> {
+        let row = self
+            .session
+            .query_opt("select from pg_database where datname = $1", &[&name])
+            .map_err(Error::database("look at the server's databases"))?;
+        Ok(row.is_some())
+    }
+
+    /// After the connection was lost. Locks of copies went with it.
+    pub(crate) fn reconnect(&mut self) -> Result<()> {
+        self.session = self.another()?;
+        Ok(())
+    }
+
+    pub(crate) fn name_of(&self, oid: u32) -> Result<Option<String>> {
+        let row = self
+            .session
+            .query_opt("select datname::text as name from pg_database where oid = $1", &[&oid])
+            .map_err(Error::database("look at the server's databases"))?;
+        Ok(row.map(|it| it.get("name")))
+    }
+
     /// Another session in the same place.
     pub(crate) fn another(&self) -> Result<Session> {
         Session::open(&self.database, &self.application)
@@ -94,6 +117,22 @@ impl Maintenance {
 
     pub(crate) fn find(&self, name: &str) -> Result<Option<Found>> {
         Ok(self.databases()?.into_iter().find(|it| it.name == name))
+    }
+
+    pub(crate) fn comment_of(&self, oid: u32) -> Result<Option<String>> {
+        let row = self
+            .session
+            .query_one("select shobj_description($1, 'pg_database') as comment", &[&oid])
+            .map_err(Error::database("read a database's comment"))?;
+        Ok(row.get("comment"))
+    }
+
+    pub(crate) fn size_of(&self, oid: u32) -> Result<u64> {
+        let row = self
+            .session
+            .query_one("select pg_database_size($1::oid) as bytes", &[&oid])
+            .map_err(Error::database("see how large a database is"))?;
+        Ok(row.get::<_, i64>("bytes").unsigned_abs())
     }
 
     /// The name for a new copy, which nobody takes for a leftover as long as this session lives.

@@ -86,6 +86,16 @@ pub(crate) fn not_carried(session: &Session) -> Result<Vec<String>> {
     Ok(rows.iter().map(|it| it.get("said")).collect())
 }
 
+/// What belongs to the database itself and stays with it when its name goes to another.
+pub(crate) fn stays_behind(session: &Session) -> Result<Vec<String>> {
+    let slots = names(
+        session,
+        "select slot_name::text as name from pg_replication_slots where database = current_database()",
+        "look for replication slots",
+    )?;
+    Ok(slots.iter().map(|it| format!("replication slot \"{it}\"")).collect())
+}
+
 /// How much was written so far: another answer later tells how much came after this one.
 pub(crate) fn writes(session: &Session) -> Result<Writes> {
     let row =

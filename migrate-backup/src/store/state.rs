@@ -34,11 +34,21 @@ struct Line {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
-    Proven { level: Level },
-    Damaged { level: Level },
-    Pinned { reason: Option<String> },
+    /// It came from elsewhere: who made it is not known here.
+    Imported,
+    Proven {
+        level: Level,
+    },
+    Damaged {
+        level: Level,
+    },
+    Pinned {
+        reason: Option<String>,
+    },
     Unpinned,
-    Labelled { label: Option<String> },
+    Labelled {
+        label: Option<String>,
+    },
 }
 
 /// All events taken together.
@@ -50,6 +60,7 @@ pub(crate) struct State {
     pub(crate) damaged: Option<(Level, DateTime<Utc>)>,
     pub(crate) pinned: Option<Pin>,
     pub(crate) label: Option<String>,
+    pub(crate) imported: bool,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -60,6 +71,7 @@ pub(crate) struct Pin {
 impl State {
     fn add(&mut self, line: Line) {
         match line.event {
+            Event::Imported => self.imported = true,
             Event::Proven { level } => {
                 if self.damaged.is_some_and(|(damaged, _)| level >= damaged) {
                     self.damaged = None;

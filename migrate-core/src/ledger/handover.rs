@@ -123,6 +123,14 @@ pub fn plant(
     })
 }
 
+/// Removes the leases of a database that comes out of the past.
+pub fn clear(session: &Session, ledger: &Ledger) -> Result<()> {
+    session
+        .execute(&ledger.sql(CLEAR), &[])
+        .map(drop)
+        .map_err(Error::database("clear the leases of the new database"))
+}
+
 /// Removes the lease from the database that was replaced; one that is gone is as good.
 pub fn remove(session: &Session, ledger: &Ledger, lease: &Lease) -> Result<()> {
     match release(session, ledger, &lease.name, lease.token) {

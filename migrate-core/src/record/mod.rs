@@ -115,6 +115,8 @@ pub enum Record {
     BackupVerified(BackupVerified),
     #[serde(rename = "backup.damaged")]
     BackupDamaged(BackupDamaged),
+    #[serde(rename = "restore.started")]
+    RestoreStarted(RestoreStarted),
     #[serde(rename = "backup.restored")]
     BackupRestored(BackupRestored),
     #[serde(rename = "backup.swapped_back")]
@@ -176,6 +178,7 @@ impl Record {
             Record::BackupCreated(_) => "backup.created",
             Record::BackupVerified(_) => "backup.verified",
             Record::BackupDamaged(_) => "backup.damaged",
+            Record::RestoreStarted(_) => "restore.started",
             Record::BackupRestored(_) => "backup.restored",
             Record::BackupSwappedBack(_) => "backup.swapped_back",
             Record::BackupDropped(_) => "backup.dropped",

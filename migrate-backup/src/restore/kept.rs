@@ -1,0 +1,174 @@
+//! `restore --undo` and `restore --drop-old`: what becomes of a database that a restore has put aside.
+
+use std::time::Instant;
+
+use migrate_core::{
+    ctx::Ctx,
+    error::{Error, Result},
+    exit::Exit,
+    ledger::audit,
+    record::{BackupDropped, BackupSwappedBack, Record, timestamp},
+};
+
+use super::{
+    Args, exchange,
+    maintenance::{Found, Maintenance, Mark, comment_sql, kept_name},
+    preflight,
+    swap::Exchange,
+};
+use crate::place::Place;
+
+/// Swaps back: the database from before has its name again, and the restored one is kept.
+pub(crate) fn undo(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
+    let start = Instant::now();
+    let place = Place::open(ctx)?;
+    let mut maintenance =
+        Maintenance::open(&place.database, args.maintenance_db.as_deref(), &place.application)?;
+    let name = place.session.facts().database.clone();
+    let hold = place.hold("restore --undo", args.wait, ctx)?;
+    let planned = plan_undo(&place, &maintenance, ctx);
+    let (exchange, mark) = match planned {
+        Ok(planned) => planned,
+        Err(err) => {
+            hold.release(&place.session, &place.ledger, ctx)?;
+            return Err(err);
+        }
+    };
+    let system_identifier = place.session.facts().system_identifier.clone();
+    let run_id = place.run_id.clone();
+    let done = exchange::run(place, hold, &mut maintenance, &exchange, ctx)?;
+    let line = ctx.line(Record::BackupSwappedBack(BackupSwappedBack {
+        backup_id: mark.backup_id,
+        run_id: run_id.clone(),
+        database: name.clone(),
+        system_identifier,
+        restored_database: exchange.kept_name.clone(),
+        audit_rows_carried: done.audit_rows_carried,
+        warnings: done.warnings.clone(),
+        gap_ms: Some(done.gap.as_millis() as u64),
+        ms: start.elapsed().as_millis() as u64,
+    }));
+    let recorded = done.record(&line, &name, &run_id);
+    ctx.emit_line(line);
+    recorded.map_err(|err| exchange::not_ended(&exchange, err))?;
+    log::info!("`migrate-backup restore --drop-old` drops `{}`", exchange.kept_name);
+    Ok(Exit::Ok)
+}
+
+/// The newest kept database of this one takes its place again.
+fn plan_undo(place: &Place, maintenance: &Maintenance, ctx: &Ctx) -> Result<(Exchange, Mark)> {
+    let name = &place.session.facts().database;
+    preflight::check_exchange(&maintenance.session, name)?;
+    let databases = maintenance.databases()?;
+    let kept = kept_of(&databases, name).pop().ok_or_else(|| nothing_kept(name))?;
+    let mark = kept.mark.clone().expect("it is one of those with a mark");
+    let live = databases.iter().find(|it| it.name == *name);
+    let live = live.ok_or_else(|| nothing_kept(name))?;
+    let time = ctx.now();
+    let kept_name = kept_name(name, live.oid, &time.format("%Y%m%dT%H%M%SZ").to_string());
+    let aside = Mark {
+        kept_of: name.clone(),
+        at: timestamp(&time),
+        backup_id: mark.backup_id.clone(),
+        run_id: place.run_id.clone(),
+        comment: maintenance.comment_of(live.oid)?,
+    };
+    let exchange = Exchange {
+        old: live.oid,
+        new: kept.oid,
+        new_name: kept.name.clone(),
+        name: name.clone(),
+        also: vec![aside.sql(&kept_name), comment_sql(name, mark.comment.as_deref())],
+        kept_name,
+    };
+    Ok((exchange, mark))
+}
+
+/// Drops a database that a restore or an undo has put aside, and no other.
+pub(crate) fn drop_old(args: &Args, named: &str, ctx: &mut Ctx) -> Result<Exit> {
+    let place = Place::open(ctx)?;
+    let maintenance =
+        Maintenance::open(&place.database, args.maintenance_db.as_deref(), &place.application)?;
+    let hold = place.hold("restore --drop-old", args.wait, ctx)?;
+    let dropped = drop_kept(&place, &maintenance, named, ctx);
+    let recorded = dropped.and_then(|line| {
+        let subject = Some(place.session.facts().database.as_str());
+        audit::record(&place.session, &place.ledger, &line, subject, Some(&place.run_id))?;
+        Ok(line)
+    });
+    match recorded {
+        Ok(line) => {
+            ctx.emit_line(line);
+            hold.release(&place.session, &place.ledger, ctx)?;
+            Ok(Exit::Ok)
+        }
+        Err(err) => {
+            hold.release(&place.session, &place.ledger, ctx)?;
+            Err(err)
+        }
+    }
+}
+
+fn drop_kept(
+    place: &Place,
+    maintenance: &Maintenance,
+    named: &str,
+    ctx: &Ctx,
+) -> Result<migrate_core::record::Line> {
+    let start = Instant::now();
+    let name = &place.session.facts().database;
+    let databases = maintenance.databases()?;
+    let mut kept = kept_of(&databases, name);
+    if !named.is_empty() {
+        kept.retain(|it| it.name == named);
+        if kept.is_empty() {
+            return Err(Error::refused(
+                "not_kept",
+                format!("`{named}` is no database that a restore of `{name}` has kept"),
+                "only such a one is dropped here",
+            ));
+        }
+    }
+    let found = match kept[..] {
+        [] => return Err(nothing_kept(name)),
+        [found] => found,
+        _ => {
+            let names: Vec<String> = kept.iter().map(|it| format!("`{}`", it.name)).collect();
+            return Err(Error::refused(
+                "several_kept",
+                format!("several databases are kept of `{name}`: {}", names.join(", ")),
+                "name one: `--drop-old=NAME`",
+            ));
+        }
+    };
+    let bytes = maintenance.size_of(found.oid)?;
+    maintenance.drop_database(&found.name)?;
+    Ok(ctx.line(Record::BackupDropped(BackupDropped {
+        database: name.clone(),
+        old_database: found.name.clone(),
+        system_identifier: place.session.facts().system_identifier.clone(),
+        bytes,
+        ms: start.elapsed().as_millis() as u64,
+    })))
+}
+
+/// Those that are marked as kept of the database, the newest last.
+fn kept_of<'a>(databases: &'a [Found], name: &str) -> Vec<&'a Found> {
+    let mut kept: Vec<&Found> = databases
+        .iter()
+        .filter(|it| it.mark.as_ref().is_some_and(|mark| mark.kept_of == name) && it.name != name)
+        .collect();
+    kept.sort_by(|one, other| {
+        let at = |it: &Found| it.mark.as_ref().map(|mark| mark.at.clone());
+        at(one).cmp(&at(other))
+    });
+    kept
+}
+
+fn nothing_kept(name: &str) -> Error {
+    Error::refused(
+        "nothing_kept",
+        format!("no database is kept of a restore of `{name}`"),
+        "`restore` keeps the one that it replaces, until `restore --drop-old`",
+    )
+}
