@@ -5,6 +5,7 @@
 
 mod apply;
 mod architecture;
+mod backup_everything;
 mod backup_list;
 mod backup_prune;
 mod backup_verify;

@@ -75,9 +75,12 @@ impl Stored {
                 "locale_provider": "libc", "locale": null, "icu_rules": null,
                 "collation_version": null, "connection_limit": -1, "tablespace": "pg_default",
                 "comment": null, "acl": null, "settings": {}, "role_settings": {},
-                "collation_versions": {},
+                "collation_versions": {}, "bytes": 8_000_000,
             },
-            "tables": [{ "schema": "public", "name": "users", "kind": "table", "rows": 42 }],
+            "tables": [{
+                "schema": "public", "name": "users", "kind": "table", "carried": true,
+                "bytes": 8192, "rows": 42,
+            }],
             "sequences": [],
             "large_objects": 0,
             "extensions": [],
@@ -85,6 +88,7 @@ impl Stored {
             "tablespaces": [],
             "subscriptions": [],
             "warnings": [],
+            "writes": null,
             "files": files,
         })
     }

@@ -15,8 +15,10 @@ use migrate_core::{
 
 use crate::names::qualified;
 
-/// What a row looks like as text, whatever the settings of role and database are. A row type may
-/// have a cast to text of its own, so the type's output is asked for.
+const COLUMNS: &str = include_str!("../../sql/columns.sql");
+
+/// What a row looks like as text, whatever the settings of role and database are. A type may have a
+/// cast to text of its own, so its output is asked for.
 const SETTINGS: &str = "set local lc_monetary = 'C'; set local lc_numeric = 'C'; \
                         set local xmlbinary = 'base64'; set local xmloption = 'content'";
 
@@ -110,14 +112,12 @@ pub(crate) fn count_all(
     for job in jobs {
         let table = qualified(&job.schema, &job.name);
         let fingerprint = match job.depth {
-            Depth::Rows => "null",
-            Depth::Content => {
-                "coalesce(sum(hashtextextended(textin(record_out(\"?\".*)) collate \"C\", 0)::numeric), 0)::text"
-            }
+            Depth::Rows => "null".to_owned(),
+            Depth::Content => fingerprint(&columns(session, &table)?),
         };
         let row = session
             .query_once(
-                &format!("select count(*) as rows, {fingerprint} as fingerprint from only {table} as \"?\""),
+                &format!("select count(*) as rows, {fingerprint} as fingerprint from only {table}"),
                 &[],
             )
             .map_err(counting())?
@@ -133,4 +133,19 @@ pub(crate) fn count_all(
         }
     }
     Ok(counted)
+}
+
+/// By name: where a table inherits, a restored one may have them in another order.
+fn columns(session: &Session, table: &str) -> Result<String> {
+    let row = session
+        .query_one(COLUMNS, &[&table])
+        .map_err(Error::database("read the columns of the tables"))?;
+    Ok(row.get("columns"))
+}
+
+/// The sum over all rows of a hash of the row as text.
+fn fingerprint(columns: &str) -> String {
+    format!(
+        "coalesce(sum(hashtextextended(textin(record_out(row({columns}))) collate \"C\", 0)::numeric), 0)::text"
+    )
 }
