@@ -6,7 +6,6 @@ select me.rolsuper as superuser, me.rolsuper or me.rolcreatedb as may_create,
              from pg_stat_activity as a
              join pg_roles as r on r.oid = a.usesysid and r.rolsuper
              where a.datid = d.oid and not me.rolsuper and a.backend_type = 'client backend'
-             order by 1) as superusers,
-       current_setting('data_directory', true) as data_directory
+             order by 1) as superusers
 from pg_database as d, (select * from pg_roles where rolname = session_user) as me
 where d.datname = $1::text

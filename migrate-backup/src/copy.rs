@@ -40,7 +40,6 @@ pub(crate) enum Locale {
 }
 
 pub(crate) struct Copy<'a> {
-    pub(crate) name: String,
     database: Database,
     application: String,
     manifest: &'a Manifest,
@@ -54,25 +53,25 @@ impl<'a> Copy<'a> {
     pub(crate) fn create(
         admin: &Session,
         beside: &Database,
-        name: String,
+        name: &str,
         application: &str,
         manifest: &'a Manifest,
         locale: Locale,
     ) -> Result<Copy<'a>> {
         let facts = &manifest.database_facts;
         let version = admin.facts().server_version_num;
-        let made = admin.run(&create_sql(&name, facts, version, locale));
+        let made = admin.run(&create_sql(name, facts, version, locale));
         let made = match made {
             Err(_) if locale == Locale::Throwaway => admin.run(&format!(
                 "create database {} template template0 encoding {} lc_collate 'C' lc_ctype 'C'",
-                quote_identifier(&name),
+                quote_identifier(name),
                 quote_literal(&facts.encoding)
             )),
             made => made,
         };
         made.map_err(Error::database("create a database for the copy"))?;
         let application = application.to_owned();
-        Ok(Copy { database: beside.beside(&name), name, application, manifest })
+        Ok(Copy { database: beside.beside(name), application, manifest })
     }
 
     pub(crate) fn session(&self) -> Result<Session> {

@@ -9,7 +9,6 @@ use std::{
 use migrate_core::{
     connect::session::Session,
     ctx::Ctx,
-    error::Result,
     live,
     record::{BackupId, BackupPhase, BackupProgress, Record},
     text,

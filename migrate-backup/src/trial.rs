@@ -32,7 +32,7 @@ pub(crate) fn check(backup: &Backup, toc: &Toc, jobs: u32, ctx: &mut Ctx) -> Res
             let admin = Session::open(server.database(), "migrate-backup/verify")?;
             make_roles(&admin, &backup.manifest.roles)?;
             let trial = Trial { backup, toc, inventory: &inventory, jobs };
-            trial.run(&admin, server.database(), "migrate_trial".to_owned(), ctx)
+            trial.run(&admin, server.database(), "migrate_trial", ctx)
         }
         Err(obstacle) => {
             log::info!("{obstacle}: so the trial is a database beside the one that was named");
@@ -115,7 +115,7 @@ fn beside(
     maintenance.drop_leftovers()?;
     let name = maintenance.reserve_name()?;
     let trial = Trial { backup, toc, inventory, jobs };
-    let found = trial.run(&maintenance.session, &place.database, name.clone(), ctx);
+    let found = trial.run(&maintenance.session, &place.database, &name, ctx);
     maintenance.drop_database(&name)?;
     found
 }
@@ -132,7 +132,7 @@ impl Trial<'_> {
         &self,
         admin: &Session,
         beside: &Database,
-        name: String,
+        name: &str,
         ctx: &mut Ctx,
     ) -> Result<Vec<Damage>> {
         let manifest = &self.backup.manifest;

@@ -5,9 +5,11 @@
 
 mod apply;
 mod architecture;
+mod backup_create;
 mod backup_everything;
 mod backup_list;
 mod backup_prune;
+mod backup_restore;
 mod backup_verify;
 mod batch;
 mod batch_resume;

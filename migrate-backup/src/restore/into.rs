@@ -158,8 +158,7 @@ fn fill(
     let manifest = &job.backup.manifest;
     let application = format!("{}/restore", ctx.tool());
     let programs = load::programs_for(admin.facts().server_version_num / 10_000)?;
-    let copy =
-        Copy::create(admin, database, name.to_owned(), &application, manifest, Locale::Original)?;
+    let copy = Copy::create(admin, database, name, &application, manifest, Locale::Original)?;
     fault::hit(Point::CopyMade);
     let stopped = || {
         interrupt::received().map(|signal| Error::Interrupted {

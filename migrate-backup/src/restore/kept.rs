@@ -7,7 +7,7 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     ledger::audit,
-    record::{BackupDropped, BackupSwappedBack, Record, timestamp},
+    record::{BackupDropped, BackupSwappedBack, Line, Record, timestamp},
 };
 
 use super::{
@@ -25,6 +25,8 @@ pub(crate) fn undo(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let mut maintenance =
         Maintenance::open(&place.database, args.maintenance_db.as_deref(), &place.application)?;
     let name = place.session.facts().database.clone();
+    // Before the lock, which leaves traces; and again under it.
+    plan_undo(&place, &maintenance, ctx)?;
     let hold = place.hold("restore --undo", args.wait, ctx)?;
     let planned = plan_undo(&place, &maintenance, ctx);
     let (exchange, mark) = match planned {
@@ -65,7 +67,7 @@ fn plan_undo(place: &Place, maintenance: &Maintenance, ctx: &Ctx) -> Result<(Exc
     let live = databases.iter().find(|it| it.name == *name);
     let live = live.ok_or_else(|| nothing_kept(name))?;
     let time = ctx.now();
-    let kept_name = kept_name(name, live.oid, &time.format("%Y%m%dT%H%M%SZ").to_string());
+    let kept_name = kept_name(&databases, live, time);
     let aside = Mark {
         kept_of: name.clone(),
         at: timestamp(&time),
@@ -89,6 +91,7 @@ pub(crate) fn drop_old(args: &Args, named: &str, ctx: &mut Ctx) -> Result<Exit> 
     let place = Place::open(ctx)?;
     let maintenance =
         Maintenance::open(&place.database, args.maintenance_db.as_deref(), &place.application)?;
+    pick(&place, &maintenance, named)?;
     let hold = place.hold("restore --drop-old", args.wait, ctx)?;
     let dropped = drop_kept(&place, &maintenance, named, ctx);
     let recorded = dropped.and_then(|line| {
@@ -109,13 +112,23 @@ pub(crate) fn drop_old(args: &Args, named: &str, ctx: &mut Ctx) -> Result<Exit> 
     }
 }
 
-fn drop_kept(
-    place: &Place,
-    maintenance: &Maintenance,
-    named: &str,
-    ctx: &Ctx,
-) -> Result<migrate_core::record::Line> {
+fn drop_kept(place: &Place, maintenance: &Maintenance, named: &str, ctx: &Ctx) -> Result<Line> {
     let start = Instant::now();
+    let found = pick(place, maintenance, named)?;
+    let bytes = maintenance.size_of(found.oid)?;
+    maintenance.drop_database(&found.name)?;
+    let facts = place.session.facts();
+    Ok(ctx.line(Record::BackupDropped(BackupDropped {
+        database: facts.database.clone(),
+        old_database: found.name,
+        system_identifier: facts.system_identifier.clone(),
+        bytes,
+        ms: start.elapsed().as_millis() as u64,
+    })))
+}
+
+/// The kept database that is meant; refused where that is not sure.
+fn pick(place: &Place, maintenance: &Maintenance, named: &str) -> Result<Found> {
     let name = &place.session.facts().database;
     let databases = maintenance.databases()?;
     let mut kept = kept_of(&databases, name);
@@ -129,27 +142,18 @@ fn drop_kept(
             ));
         }
     }
-    let found = match kept[..] {
-        [] => return Err(nothing_kept(name)),
-        [found] => found,
+    match kept[..] {
+        [] => Err(nothing_kept(name)),
+        [found] => Ok(found.clone()),
         _ => {
             let names: Vec<String> = kept.iter().map(|it| format!("`{}`", it.name)).collect();
-            return Err(Error::refused(
+            Err(Error::refused(
                 "several_kept",
                 format!("several databases are kept of `{name}`: {}", names.join(", ")),
                 "name one: `--drop-old=NAME`",
-            ));
+            ))
         }
-    };
-    let bytes = maintenance.size_of(found.oid)?;
-    maintenance.drop_database(&found.name)?;
-    Ok(ctx.line(Record::BackupDropped(BackupDropped {
-        database: name.clone(),
-        old_database: found.name.clone(),
-        system_identifier: place.session.facts().system_identifier.clone(),
-        bytes,
-        ms: start.elapsed().as_millis() as u64,
-    })))
+    }
 }
 
 /// Those that are marked as kept of the database, the newest last.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use migrate_core::{
     connect::{session::Session, target::Database},
     error::{Error, Result},
@@ -13,7 +14,8 @@ const DATABASES: &str = include_str!("../../sql/databases.sql");
 
 /// Ours among the advisory locks of the maintenance database, for copies in the making: "mign".
 const CLASS: i32 = 0x6d69_676e;
-/// Copies in the making; eight hexadecimal digits follow, which are the key of their lock.
+/// Copies in the making; the number of the database that they are for follows, and eight hexadecimal
+/// digits, which are the key of their lock.
 const COPY_PREFIX: &str = "migrate_new_";
 /// In front of what we say in a database's comment.
 const MARK: &str = "migrate-backup: ";
@@ -25,6 +27,8 @@ pub(crate) struct Maintenance {
     pub(crate) session: Session,
     database: Database,
     application: String,
+    /// The database that is worked on.
+    of: String,
 }
 
 /// A database of the server.
@@ -67,9 +71,10 @@ impl Maintenance {
             None if own == "postgres" => "template1",
             None => "postgres",
         };
+        let of = own.to_owned();
         let database = database.beside(name);
         let session = Session::open(&database, application)?;
-        Ok(Maintenance { session, database, application: application.to_owned() })
+        Ok(Maintenance { session, database, application: application.to_owned(), of })
     }
 
     /// Templates, too.
@@ -137,10 +142,15 @@ impl Maintenance {
 
     /// The name for a new copy, which nobody takes for a leftover as long as this session lives.
     pub(crate) fn reserve_name(&self) -> Result<String> {
+        let row = self
+            .session
+            .query_opt("select oid from pg_database where datname = $1", &[&self.of])
+            .map_err(Error::database("look at the server's databases"))?;
+        let oid: u32 = row.map_or(0, |it| it.get("oid"));
         loop {
             let key = fastrand::i32(..);
             if self.try_lock(key)? {
-                return Ok(format!("{COPY_PREFIX}{:08x}", key.cast_unsigned()));
+                return Ok(format!("{COPY_PREFIX}{oid}_{:08x}", key.cast_unsigned()));
             }
         }
     }
@@ -205,14 +215,26 @@ pub(crate) fn comment_sql(database: &str, comment: Option<&str>) -> String {
 
 /// The key of the lock that goes with a copy's name, if it is one.
 fn key_of(name: &str) -> Option<i32> {
-    let digits = name.strip_prefix(COPY_PREFIX).filter(|it| it.len() == 8)?;
-    u32::from_str_radix(digits, 16).ok().map(u32::cast_signed)
+    let (oid, digits) = name.strip_prefix(COPY_PREFIX)?.split_once('_')?;
+    let ours = oid.parse::<u32>().is_ok() && digits.len() == 8;
+    u32::from_str_radix(digits, 16).ok().filter(|_| ours).map(u32::cast_signed)
 }
 
-/// The name under which a database is kept: readable where it fits, never cut.
-pub(crate) fn kept_name(database: &str, oid: u32, time: &str) -> String {
-    let readable = format!("{database}__old_{time}");
-    if readable.len() <= LONGEST_NAME { readable } else { format!("migrate_old_{oid}_{time}") }
+/// A name under which a database is kept, and that no other has: readable where it fits, never cut.
+pub(crate) fn kept_name(databases: &[Found], live: &Found, at: DateTime<Utc>) -> String {
+    let mut time = at.format("%Y%m%dT%H%M%SZ").to_string();
+    loop {
+        let readable = format!("{}__old_{time}", live.name);
+        let name = if readable.len() <= LONGEST_NAME {
+            readable
+        } else {
+            format!("migrate_old_{}_{time}", live.oid)
+        };
+        if databases.iter().all(|it| it.name != name) {
+            return name;
+        }
+        time.push('+');
+    }
 }
 
 #[cfg(test)]
@@ -221,15 +243,25 @@ mod tests {
 
     #[test]
     fn a_kept_name_is_readable_where_it_fits_and_never_too_long() {
-        assert_eq!(kept_name("shop", 7, "20261124T182000Z"), "shop__old_20261124T182000Z");
-        let long = kept_name(&"é".repeat(31), u32::MAX, "20261124T182000Z");
-        assert_eq!(long, "migrate_old_4294967295_20261124T182000Z");
+        let found = |name: &str| Found { oid: u32::MAX, name: name.to_owned(), mark: None };
+        let at = "2026-11-24T18:20:00Z".parse().unwrap();
+        let kept = |others: &[Found], name: &str| kept_name(others, &found(name), at);
+        assert_eq!(kept(&[], "shop"), "shop__old_20261124T182000Z");
+        let other = found("shop__old_20261124T182000Z");
+        assert_eq!(kept(&[other], "shop"), "shop__old_20261124T182000Z+");
+        assert_eq!(kept(&[], &"é".repeat(31)), "migrate_old_4294967295_20261124T182000Z");
     }
 
     #[test]
     fn only_names_of_our_own_making_are_leftovers() {
-        assert_eq!(key_of("migrate_new_ffffffff"), Some(-1));
-        for other in ["migrate_new_", "migrate_new_xyzxyzxy", "migrate_new_fffffffff", "shop"] {
+        assert_eq!(key_of("migrate_new_7_ffffffff"), Some(-1));
+        for other in [
+            "migrate_new_",
+            "migrate_new_7_xyzxyzxy",
+            "migrate_new_x_ffffffff",
+            "migrate_new_ffffffff",
+            "shop",
+        ] {
             assert_eq!(key_of(other), None, "{other}");
         }
     }

@@ -13,6 +13,7 @@ use migrate_core::{
 use crate::{manifest::Manifest, source::database};
 
 const NEEDS: &str = include_str!("../../sql/restore_needs.sql");
+const FOLDER: &str = include_str!("../../sql/server_folder.sql");
 const LACKING: &str = include_str!("../../sql/restore_lacking.sql");
 
 /// What a copy takes beside its data: indexes are built from sorted copies of their columns.
@@ -82,10 +83,7 @@ pub(crate) fn check(session: &Session, manifest: &Manifest) -> Result<Found> {
 /// Only where the server's folder is one of this machine: nobody guesses from another disk.
 fn free_space(session: &Session) -> Result<Option<u64>> {
     let row = session
-        .query_one(
-            "select current_setting('data_directory', true) as folder, inet_server_addr() is null as local",
-            &[],
-        )
+        .query_one(FOLDER, &[])
         .map_err(Error::database("see where the server's data is"))?;
     let folder: Option<String> = row.get("folder");
     let Some(folder) = folder.filter(|_| row.get("local")) else { return Ok(None) };

@@ -215,7 +215,7 @@ impl Work<'_> {
         let copy = Copy::create(
             admin,
             &self.place.database,
-            name.to_owned(),
+            name,
             &self.hold.application,
             manifest,
             Locale::Original,
@@ -252,24 +252,25 @@ fn plan(
     ctx: &Ctx,
 ) -> Result<Exchange> {
     let databases = maintenance.databases()?;
-    let oid = |name: &str| databases.iter().find(|it| it.name == name).map(|it| it.oid);
-    let gone = || {
-        Error::refused("gone", "a database was renamed or dropped meanwhile", "look with psql -l")
+    let find = |name: &str| {
+        let gone = "a database was renamed or dropped meanwhile";
+        let found = databases.iter().find(|it| it.name == name);
+        found.ok_or_else(|| Error::refused("gone", gone, "look with psql -l"))
     };
-    let (old, new) = (oid(name).ok_or_else(gone)?, oid(&copy.name).ok_or_else(gone)?);
+    let (old, new) = (find(name)?, find(&copy.name)?);
     let time = ctx.now();
-    let kept_name = kept_name(name, old, &time.format("%Y%m%dT%H%M%SZ").to_string());
+    let kept_name = kept_name(&databases, old, time);
     let mark = Mark {
         kept_of: name.to_owned(),
         at: timestamp(&time),
         backup_id: job.backup.id().to_string(),
         run_id: run_id.to_owned(),
-        comment: maintenance.comment_of(old)?,
+        comment: maintenance.comment_of(old.oid)?,
     };
     let comment = job.backup.manifest.database_facts.comment.as_deref();
     Ok(Exchange {
-        old,
-        new,
+        old: old.oid,
+        new: new.oid,
         new_name: copy.name.clone(),
         name: name.to_owned(),
         also: vec![mark.sql(&kept_name), comment_sql(name, comment)],

@@ -105,7 +105,7 @@ fn attempt(session: &Session, exchange: &Exchange) -> Result<(), Tried> {
         run(sql)?;
     }
     fault::hit(Point::BeforeSwapCommit);
-    session.run("commit").map_err(Tried::Commit)?;
+    session.run("commit work").map_err(Tried::Commit)?;
     fault::hit(Point::Swapped);
     Ok(())
 }

@@ -30,6 +30,8 @@ pub fn connect_by(command: &mut Command, settings: &Settings) -> Result<Handed> 
             None => command.env_remove(name),
         };
     }
+    // Ours, with what may be a password in it.
+    command.env_remove("DATABASE_URL");
     let mut files = Vec::new();
     if let Some(text) = settings.passfile_text() {
         command.env("PGPASSFILE", in_memory(&mut files, &text)?);
