@@ -1,5 +1,7 @@
 //! `create`: a backup that is whole, with what it takes to prove it, or none.
 
+mod contents;
+
 use std::{
     cell::RefCell,
     path::Path,
@@ -8,28 +10,25 @@ use std::{
 
 use migrate_core::{
     cli,
-    connect::session::Session,
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
     fault::{self, Point},
     interrupt,
-    inventory::Inventory,
-    ledger::{Presence, audit, history, hold::Hold},
-    plan,
-    record::{AuditHead, BackupCreated, BackupPhase, Record},
+    ledger::{audit, hold::Hold},
+    record::{BackupCreated, BackupPhase, Record},
     server::programs::Programs,
 };
 
+use self::contents::{Facts, Found};
 use crate::{
     dump::{self, Compression, Dump, INVENTORY},
-    manifest::{self, Made, Manifest, MigrationHead, Program, Summary, TableKind},
+    manifest::{Manifest, TableKind},
     names::shown,
     place::Place,
     progress::{Progress, Tables},
     source::{
-        count::{Counted, Counting, Depth, Job},
-        database,
+        count::{Counting, Depth, Job},
         holds::{self, Holds, Table},
         snapshot::Snapshot,
     },
@@ -131,30 +130,6 @@ struct Work<'a> {
     programs: &'a Programs,
 }
 
-/// What was found in the snapshot.
-struct Found {
-    holds: Holds,
-    counted: Vec<Counted>,
-    remarks: Vec<String>,
-    compression: Compression,
-    manifest: Facts,
-}
-
-/// Of the database as a whole.
-struct Facts {
-    database: manifest::DatabaseFacts,
-    extensions: Vec<manifest::Extension>,
-    roles: Vec<String>,
-    tablespaces: Vec<String>,
-    subscriptions: Vec<String>,
-    not_carried: Vec<String>,
-    writes: manifest::Writes,
-    /// The schema, to be compared with that of a restored copy.
-    inventory: String,
-    migration_head: Option<MigrationHead>,
-    audit_head: Option<AuditHead>,
-}
-
 impl Work<'_> {
     fn back_up(&self, store: &Store, start: Instant, ctx: &mut Ctx) -> Result<BackupCreated> {
         let partial = store.begin(ctx.now())?;
@@ -164,12 +139,13 @@ impl Work<'_> {
         let found = self.read(&snapshot, &partial, ctx);
         interrupt::cancels(None);
         let found = found.map_err(|err| self.stopped().unwrap_or(err))?;
-        let (taken_at, lsn) = (snapshot.taken_at, snapshot.lsn.clone());
         // The server holds back nothing for us any more.
         drop(snapshot);
         let id = partial.id().clone();
         let sealed = self.seal(partial, ctx)?;
-        let manifest = self.manifest(&id, &sealed, found, (taken_at, lsn));
+        let Work { args, place, programs, .. } = self;
+        let label = args.label.as_deref();
+        let manifest = contents::manifest(&place.session, programs, label, &id, &sealed, found);
         if let Some(err) = self.stopped() {
             return Err(err);
         }
@@ -186,7 +162,7 @@ impl Work<'_> {
         let session = &snapshot.session;
         let holds = Holds::read(session, &self.place.ledger)?;
         snapshot.lock(&holds.locked())?;
-        let facts = self.facts(session)?;
+        let facts = Facts::read(session, &self.place.ledger)?;
         refuse_small_disk(store_of(partial), &holds)?;
         fault::hit(Point::SnapshotTaken);
         let depth = if self.args.fingerprint { Depth::Content } else { Depth::Rows };
@@ -205,30 +181,14 @@ impl Work<'_> {
                 hint: Some("run again; was it `pg_terminate_backend`, or a time limit?".to_owned()),
             });
         }
-        Ok(Found { holds, counted, remarks, compression, manifest: facts })
-    }
-
-    fn facts(&self, session: &Session) -> Result<Facts> {
-        let ledger = &self.place.ledger;
-        let there = ledger.look(session)? == Presence::Present;
-        let runs = history::look(session, ledger)?;
-        let head = plan::newest(&runs);
-        let applied =
-            |it: &&history::Run| Some(&it.version) == head && it.status == history::Status::Applied;
-        Ok(Facts {
-            database: database::facts(session)?,
-            extensions: database::extensions(session)?,
-            roles: database::roles(session)?,
-            tablespaces: database::tablespaces(session)?,
-            subscriptions: database::subscriptions(session)?,
-            not_carried: database::not_carried(session)?,
-            writes: database::writes(session)?,
-            inventory: Inventory::read_here(session)?.text().to_owned(),
-            migration_head: runs.iter().rev().find(applied).map(|it| MigrationHead {
-                version: it.version.clone(),
-                checksum: it.checksum.clone(),
-            }),
-            audit_head: if there { audit::head(session, ledger)? } else { None },
+        Ok(Found {
+            holds,
+            counted,
+            remarks,
+            compression,
+            facts,
+            taken_at: snapshot.taken_at,
+            lsn: snapshot.lsn.clone(),
         })
     }
 
@@ -340,84 +300,12 @@ impl Work<'_> {
             self.stopped().map_or(Ok(()), Err)
         })
     }
-
-    fn manifest(
-        &self,
-        id: &migrate_core::record::BackupId,
-        sealed: &Sealed<'_>,
-        found: Found,
-        (taken_at, lsn): (chrono::DateTime<chrono::Utc>, String),
-    ) -> Manifest {
-        let facts = self.place.session.facts();
-        let Found { holds, counted, remarks, compression, manifest: of } = found;
-        let tables = tables(&holds, counted);
-        let mut warnings = of.not_carried;
-        warnings.extend(remarks);
-        Manifest {
-            summary: Summary {
-                format: manifest::FORMAT,
-                backup_id: id.clone(),
-                created_at: taken_at,
-                database: facts.database.clone(),
-                system_identifier: facts.system_identifier.clone(),
-                server_version: version(facts.server_version_num),
-                server_version_num: facts.server_version_num,
-                bytes: sealed.files().iter().map(|it| it.bytes).sum(),
-                rows: tables.iter().map(|it| it.rows).sum(),
-                table_count: tables.len() as u64,
-                migration_head: of.migration_head,
-            },
-            made: Made {
-                tool_version: env!("CARGO_PKG_VERSION").to_owned(),
-                pg_dump: Program {
-                    path: self.programs.path("pg_dump").display().to_string(),
-                    version: self.programs.version.clone(),
-                },
-                user: user(),
-                host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-                role: facts.role.clone(),
-                label: self.args.label.clone(),
-                compression: compression.shown().to_owned(),
-                audit_head: of.audit_head,
-                timeline: facts.timeline,
-                lsn: Some(lsn),
-            },
-            database_facts: of.database,
-            tables,
-            sequences: holds.sequences,
-            large_objects: holds.large_objects,
-            extensions: of.extensions,
-            roles: of.roles,
-            tablespaces: of.tablespaces,
-            subscriptions: of.subscriptions,
-            warnings,
-            writes: Some(of.writes),
-            files: sealed.files().to_vec(),
-        }
-    }
 }
 
 fn write_inventory(partial: &Partial<'_>, text: &str) -> Result<()> {
     let dump = partial.folder().folder(DUMP);
     let dump = dump.map_err(partial.folder().cannot_read(DUMP))?;
     dump.write(INVENTORY, text.as_bytes()).map_err(dump.cannot_write(INVENTORY))
-}
-
-fn tables(holds: &Holds, counted: Vec<Counted>) -> Vec<manifest::Table> {
-    let mut counted = counted.into_iter();
-    let of = |table: &Table| {
-        let count = if table.carried { counted.next() } else { None };
-        manifest::Table {
-            schema: table.schema.clone(),
-            name: table.name.clone(),
-            kind: table.kind,
-            carried: table.carried,
-            bytes: table.bytes,
-            rows: count.as_ref().map_or(0, |it| it.rows),
-            fingerprint: count.and_then(|it| it.fingerprint),
-        }
-    };
-    holds.tables.iter().map(of).collect()
 }
 
 fn created(
@@ -445,19 +333,6 @@ fn created(
         pinned: args.pin,
         warnings: manifest.warnings.clone(),
     }
-}
-
-/// `15.18`, or `9.6.24`.
-pub(crate) fn version(num: u32) -> String {
-    match num {
-        100_000.. => format!("{}.{}", num / 10_000, num % 10_000),
-        _ => format!("{}.{}.{}", num / 10_000, num / 100 % 100, num % 100),
-    }
-}
-
-fn user() -> String {
-    let named = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
-    named.unwrap_or_else(|_| rustix::process::geteuid().as_raw().to_string())
 }
 
 fn store_of<'a>(partial: &'a Partial<'_>) -> &'a Path {

@@ -1,16 +1,20 @@
 //! Makes, proves, restores, carries and cleans up backups of a PostgreSQL database.
 
 mod anchor;
+mod archive;
 mod checksum;
 mod compare;
 mod copy;
 mod create;
 mod dump;
+mod export;
+mod import;
 mod label;
 mod list;
 mod load;
 mod manifest;
 mod names;
+mod origin;
 mod pin;
 mod place;
 mod program;
@@ -56,6 +60,12 @@ enum Command {
     /// Remove backups that no rule keeps, and what killed runs left
     #[command(after_long_help = prune::HELP)]
     Prune(prune::Args),
+    /// Write a backup to stdout as one .tar.gz
+    #[command(after_long_help = export::HELP)]
+    Export(export::Args),
+    /// Take a backup that `export` wrote from stdin
+    #[command(after_long_help = import::HELP)]
+    Import(import::Args),
     /// Keep a backup from ever being pruned
     Pin(pin::PinArgs),
     /// Let a backup be pruned again
@@ -79,7 +89,8 @@ fn main() -> ExitCode {
         Command::Prune(_) | Command::Pin(_) | Command::Unpin(_) | Command::Label(_) => {
             Output::Stream
         }
-        Command::Schema | Command::Man => Output::Raw,
+        Command::Import(_) => Output::Stream,
+        Command::Export(_) | Command::Schema | Command::Man => Output::Raw,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Create(args) => create::run(&args, ctx),
@@ -87,6 +98,8 @@ fn main() -> ExitCode {
         Command::Restore(args) => restore::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Prune(args) => prune::run(&args, ctx),
+        Command::Export(args) => export::run(&args, ctx),
+        Command::Import(args) => import::run(&args, ctx),
         Command::Pin(args) => pin::pin(&args, ctx),
         Command::Unpin(args) => pin::unpin(&args, ctx),
         Command::Label(args) => label::run(&args, ctx),

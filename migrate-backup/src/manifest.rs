@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 pub(crate) const FORMAT: u64 = 1;
 
 /// More than any database needs: 20,000 tables take about 5 MB.
-pub(crate) const LARGEST_BYTES: u64 = 256 * 1024 * 1024;
+pub(crate) const LARGEST_BYTES: u64 = 64 * 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {

@@ -14,14 +14,14 @@ use std::time::{Duration, Instant};
 use migrate_core::{
     cli,
     ctx::Ctx,
-    error::{Error, Result},
+    error::Result,
     exit::Exit,
     inventory::Inventory,
     record::{AuditMatch, Damage, Level, Record},
 };
 
 use crate::{
-    load,
+    origin::{self, Trust, Use},
     store::{Event, Store, backup::Backup},
     toc::Toc,
     trial, verify,
@@ -109,7 +109,8 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     };
     let inventory = trial::inventory(&backup)?;
     let job = Job { args, store: &store, backup: &backup, inventory, toc, start };
-    job.refuse_stranger(audit)?;
+    let trust = if args.trust_origin { Trust::Declared } else { Trust::Unknown };
+    origin::check(&store, &id, audit, &job.toc, Use::Run, trust)?;
     match &args.into {
         Some(name) => into::run(&job, name, ctx),
         None => replace::run(&job, ctx),
@@ -146,34 +147,4 @@ struct Job<'a> {
     toc: Toc,
     inventory: Inventory,
     start: Instant,
-}
-
-impl Job<'_> {
-    /// A restore runs whatever is in the archive, and old programs run what only pretends to be one.
-    fn refuse_stranger(&self, audit: AuditMatch) -> Result<()> {
-        let id = self.backup.id();
-        if audit == AuditMatch::Matches || !self.store.state(id)?.imported {
-            return Ok(());
-        }
-        if !self.args.trust_origin {
-            return Err(Error::refused(
-                "unknown_origin",
-                format!(
-                    "the backup {id} was imported, and no audit log here knows it: whoever made it \
-                     can run any SQL with your rights"
-                ),
-                "if you know who made it, say so with `--trust-origin`",
-            ));
-        }
-        let programs = load::programs_to_read(&self.toc)?;
-        if load::is_safe_with_strangers(&programs) {
-            return Ok(());
-        }
-        log::warn!(
-            "{} {} runs code out of crafted archives: update it before it reads those of strangers",
-            programs.path("pg_restore").display(),
-            programs.version
-        );
-        Ok(())
-    }
 }

@@ -14,7 +14,9 @@ use migrate_core::{
 };
 
 use crate::{
-    anchor, checksum, reading,
+    anchor, checksum,
+    origin::{self, Trust, Use},
+    reading,
     store::{
         Event, Store,
         backup::{Backup, DUMP, MANIFEST, Problem},
@@ -55,6 +57,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
     jobs: u32,
 
+    /// The backup was imported: you know who made it, and what is in it may be run
+    #[arg(long)]
+    trust_origin: bool,
+
     /// How long to wait for a `prune` to end
     #[arg(long, value_name = "DURATION", value_parser = cli::duration, default_value = "30s")]
     wait: Duration,
@@ -71,7 +77,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let began = Instant::now();
     let (backup, proof) = match store.look(&id, &reading) {
         Ok(backup) => {
-            let proof = prove(&backup, args.level, args.jobs, ctx)?;
+            let proof = prove(&backup, &store, args, ctx)?;
             (Some(backup), proof)
         }
         Err(problem) if problem.is_damage() => (None, Proof::without_manifest(&problem)),
@@ -112,7 +118,9 @@ impl Proof {
 
 /// Level by level, each only where the one before holds: a program is not given files that are not
 /// what was written.
-fn prove(backup: &Backup, level: Level, jobs: u32, ctx: &mut Ctx) -> Result<Proof> {
+fn prove(backup: &Backup, store: &Store, args: &Args, ctx: &mut Ctx) -> Result<Proof> {
+    let level = args.level;
+    let trust = if args.trust_origin { Trust::Declared } else { Trust::Unknown };
     let mut proof = files(backup, ctx)?;
     if proof.damages.is_empty() && level >= Level::Read {
         proof.level = Level::Read;
@@ -120,10 +128,12 @@ fn prove(backup: &Backup, level: Level, jobs: u32, ctx: &mut Ctx) -> Result<Proo
             Ok(toc) => toc,
             Err(damages) => return Ok(Proof { damages, ..proof }),
         };
+        let what = if level == Level::Read { Use::Read } else { Use::Run };
+        origin::check(store, backup.id(), proof.audit, &toc, what, trust)?;
         proof.damages = reading::check(backup, &toc, ctx)?;
         if proof.damages.is_empty() && level >= Level::Restore {
             proof.level = Level::Restore;
-            proof.damages = trial::check(backup, &toc, jobs, ctx)?;
+            proof.damages = trial::check(backup, &toc, args.jobs, ctx)?;
         }
     }
     Ok(proof)

@@ -164,7 +164,7 @@ pub(crate) fn become_what_was_wanted() -> Option<io::Error> {
     if args.next()? != BECOME {
         return None;
     }
-    Some(become_program(args).unwrap_err())
+    become_program(args).err()
 }
 
 fn become_program(mut args: impl Iterator<Item = OsString>) -> io::Result<()> {

@@ -165,8 +165,8 @@ impl Config {
     /// Whether somebody said which database, rather than leaving it to libpq's defaults.
     pub fn names_database(&self) -> bool {
         let names = ["PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
-        let set = |name: &&str| process_variables(name).is_some_and(|it| !it.is_empty());
-        self.database_url.is_some() || names.iter().any(|it| set(&it))
+        let set = |name: &str| process_variables(name).is_some_and(|it| !it.is_empty());
+        self.database_url.is_some() || names.into_iter().any(set)
     }
 
     /// Refuses any other database than the one that the environment is pinned to.

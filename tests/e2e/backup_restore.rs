@@ -57,7 +57,7 @@ fn a_restore_says_what_is_lost_and_keeps_the_old_database_until_it_is_dropped() 
     assert!(has_items(&world));
     assert_eq!(world.query("select count(*) from items"), "1000");
     let kept = restored.one("backup.restored")["old_database"].as_str().unwrap().to_owned();
-    assert_eq!(others(&world), [kept.clone()]);
+    assert_eq!(others(&world), [kept.as_str()]);
     // What was done meanwhile stays in the log, which is still one chain.
     let actions = "select string_agg(action, ' ' order by id) from _migration_audit_log
                    where action in ('migration.applied', 'restore.started', 'backup.restored')";
@@ -68,7 +68,7 @@ fn a_restore_says_what_is_lost_and_keeps_the_old_database_until_it_is_dropped() 
     assert!(!has_items(&world));
     assert_eq!(world.query("to_regclass('t') is not null"), "true");
     let kept = undone.one("backup.swapped_back")["restored_database"].as_str().unwrap().to_owned();
-    assert_eq!(others(&world), [kept.clone()]);
+    assert_eq!(others(&world), [kept.as_str()]);
     assert_eq!(
         world.query("select action from _migration_audit_log order by id desc limit 1"),
         "backup.swapped_back"
@@ -125,7 +125,7 @@ fn into_makes_a_new_database_and_refuses_one_that_is_there() {
     assert_eq!(error(&again), "database_exists");
     let long = "x".repeat(64);
     let _ = world.run(&format!("migrate-backup restore {id} --into {long}")).expect(Exit::Usage);
-    assert_eq!(others(&world), [new.clone()]);
+    assert_eq!(others(&world), [new.as_str()]);
     world.execute(&format!("drop database \"{}\"", new.replace('"', "\"\"")));
 }
 

@@ -5,6 +5,7 @@
 
 mod apply;
 mod architecture;
+mod backup_archive;
 mod backup_create;
 mod backup_everything;
 mod backup_list;

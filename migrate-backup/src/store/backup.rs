@@ -22,7 +22,10 @@ pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const MANIFEST_HASH: &str = "manifest.json.sha256";
 
 /// A hash, two blanks, a name.
-const LONGEST_HASH_FILE: u64 = 1024;
+pub(crate) const LONGEST_HASH_FILE: u64 = 1024;
+
+/// With an id in front of it, it fits into the name of a tar entry, which has 100 bytes.
+const LONGEST_NAME: usize = 64;
 
 /// A backup whose manifest is the one that was written. Its files need not be whole: only
 /// `verify` knows.
@@ -196,7 +199,7 @@ fn check_id(summary: &Summary, id: &BackupId) -> Result<(), Problem> {
 }
 
 /// As `sha256sum` writes it, so that `sha256sum -c` checks it without us.
-pub(super) fn hash_line(sha256: &str) -> String {
+pub(crate) fn hash_line(sha256: &str) -> String {
     format!("{sha256}  {MANIFEST}\n")
 }
 
@@ -205,6 +208,6 @@ pub(super) fn hash_line(sha256: &str) -> String {
 pub(crate) fn dump_path(name: &OsStr) -> Option<String> {
     let name = name.to_str()?;
     let plain = |it: u8| it.is_ascii_alphanumeric() || matches!(it, b'.' | b'_' | b'-');
-    let fits = !name.is_empty() && name.len() <= 128 && !name.starts_with(['.', '-']);
+    let fits = !name.is_empty() && name.len() <= LONGEST_NAME && !name.starts_with(['.', '-']);
     (fits && name.bytes().all(plain)).then(|| format!("{DUMP}/{name}"))
 }

@@ -175,6 +175,12 @@ impl Folder {
         unless_gone(fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR))
     }
 
+    /// What the file system has left for users like us.
+    pub(crate) fn free_bytes(&self) -> io::Result<u64> {
+        let stat = fs::fstatvfs(&self.fd)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
     /// How many bytes an entry and all below it have. Links are not followed.
     pub(crate) fn tree_bytes(&self, name: impl AsRef<OsStr>) -> io::Result<u64> {
         let stat = self.stat_of(&name)?;
@@ -222,21 +228,62 @@ pub(crate) fn settle(file: &File) -> io::Result<()> {
 
 /// Reads a file to its end.
 pub(crate) fn hash(file: &mut File, path: &Path, tick: Tick<'_>) -> Result<Hashed> {
-    let mut hasher = Sha256::new();
+    let mut hashing = Hashing::new(file, tick);
     let mut buffer = vec![0; BUFFER_BYTES];
-    let mut bytes = 0;
-    loop {
-        let read = match file.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
-            Err(source) => return Err(Error::ReadFile { path: path.to_owned(), source }),
-        };
-        hasher.update(&buffer[..read]);
-        bytes += read as u64;
-        tick(read as u64)?;
+    while !matches!(hashing.read(&mut buffer), Ok(0) | Err(_)) {}
+    hashing.finish(path)
+}
+
+/// Hashes what is read through it. The first error ends it, and is told by [`Hashing::finish`].
+pub(crate) struct Hashing<'t, R> {
+    from: R,
+    tick: Tick<'t>,
+    hasher: Sha256,
+    bytes: u64,
+    failed: Option<Failed>,
+}
+
+enum Failed {
+    Read(io::Error),
+    Stopped(Error),
+}
+
+impl<'t, R: Read> Hashing<'t, R> {
+    pub(crate) fn new(from: R, tick: Tick<'t>) -> Hashing<'t, R> {
+        Hashing { from, tick, hasher: Sha256::new(), bytes: 0, failed: None }
     }
-    Ok(Hashed { bytes, sha256: hex(&hasher.finalize()) })
+
+    /// What was read, from the file at `path`.
+    pub(crate) fn finish(self, path: &Path) -> Result<Hashed> {
+        match self.failed {
+            None => Ok(Hashed { bytes: self.bytes, sha256: hex(&self.hasher.finalize()) }),
+            Some(Failed::Read(source)) => Err(Error::ReadFile { path: path.to_owned(), source }),
+            Some(Failed::Stopped(err)) => Err(err),
+        }
+    }
+
+    fn fail(&mut self, failed: Failed) -> io::Error {
+        self.failed = Some(failed);
+        io::Error::other("see `finish`")
+    }
+}
+
+impl<R: Read> Read for Hashing<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = loop {
+            match self.from.read(buffer) {
+                Err(err) if err.kind() == io::ErrorKind::Interrupted => (),
+                Err(err) => return Err(self.fail(Failed::Read(err))),
+                Ok(read) => break read,
+            }
+        };
+        self.hasher.update(&buffer[..read]);
+        self.bytes += read as u64;
+        match (self.tick)(read as u64) {
+            Ok(()) => Ok(read),
+            Err(err) => Err(self.fail(Failed::Stopped(err))),
+        }
+    }
 }
 
 /// The SHA-256 of bytes in memory, in hexadecimal.

@@ -118,6 +118,16 @@ impl Store {
         Partial::begin_as(self, id)
     }
 
+    /// Whether anything has the name of this backup.
+    pub(crate) fn has(&self, id: &BackupId) -> Result<bool> {
+        self.folder.exists(id.as_str()).map_err(self.folder.cannot_read(id.as_str()))
+    }
+
+    /// What the file system has left for us.
+    pub(crate) fn free_bytes(&self) -> Result<u64> {
+        self.folder.free_bytes().map_err(self.folder.cannot_read(""))
+    }
+
     pub(crate) fn state(&self, id: &BackupId) -> Result<State> {
         let name = state::file_name(id);
         state::read(&self.folder, id).map_err(self.folder.cannot_read(name))

@@ -58,8 +58,7 @@ impl<'a> Partial<'a> {
     pub(super) fn begin_new(store: &'a Store, at: DateTime<Utc>) -> Result<Partial<'a>> {
         loop {
             let id = BackupId::new(at, fastrand::u32(..));
-            let taken = store.folder.exists(id.as_str());
-            if taken.map_err(store.folder.cannot_read(id.as_str()))? {
+            if store.has(&id)? {
                 continue;
             }
             if let Some(partial) = Partial::make(store, &id)? {
