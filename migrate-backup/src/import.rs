@@ -11,7 +11,7 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     interrupt,
-    record::{BackupId, BackupImported, Level, Record},
+    record::{BackupImported, Level, Record},
     text,
 };
 
@@ -19,6 +19,7 @@ use crate::{
     archive::{self, Front},
     manifest::Manifest,
     store::{Event, Partial, Store, backup::DUMP, folder::Folder},
+    verify::note,
 };
 
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -57,9 +58,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let import = archive::read(&mut stdin, begin, Import::take)?;
     let (manifest, manifest_sha256, already_there) = match (import, there) {
         (Some(import), _) => {
-            // Before the backup is there: where this is lost, it would be taken for one of our own.
-            store.note(import.id(), ctx.now(), Event::Imported)?;
-            let (manifest, sha256) = import.publish()?;
+            let (manifest, sha256) = import.publish(&store, ctx)?;
             (manifest, sha256, false)
         }
         (None, Some(front)) => {
@@ -71,7 +70,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     };
     let id = manifest.summary.backup_id.clone();
     if !already_there {
-        store.note(&id, ctx.now(), Event::Proven { level: Level::Checksum })?;
+        note(&store, &id, Event::Proven { level: Level::Checksum }, ctx);
     }
     ctx.emit(Record::BackupImported(BackupImported {
         path: store.path().join(id.as_str()).display().to_string(),
@@ -143,11 +142,8 @@ impl<'a> Import<'a> {
     }
 
     /// What is on disk must be what the manifest says, byte by byte, before it gets its name.
-    fn id(&self) -> &BackupId {
-        self.partial.id()
-    }
-
-    fn publish(self) -> Result<(Manifest, String)> {
+    /// That it came from elsewhere is said before it is there: nobody shall find it without.
+    fn publish(self, store: &Store, ctx: &Ctx) -> Result<(Manifest, String)> {
         let sealed = self.partial.seal(&mut |_| Ok(()))?;
         let mut wanted: Vec<_> = self.front.manifest.files.iter().collect();
         wanted.sort_by(|one, other| one.path.cmp(&other.path));
@@ -155,6 +151,7 @@ impl<'a> Import<'a> {
             let path = &other.1.path;
             return Err(archive::hostile(format!("`{path}` is not what its manifest says")));
         }
+        store.note(&self.front.manifest.summary.backup_id, ctx.now(), Event::Imported)?;
         let published = sealed.publish_bytes(&self.front.manifest_bytes)?;
         Ok((self.front.manifest, published.manifest_sha256))
     }

@@ -34,9 +34,6 @@ goes, the newest backup that stays is read and compared with its manifest. What 
 in the future or not of this tool counts for nothing and is left alone.";
 
 #[derive(clap::Args)]
-#[group(id = "policy", required = true, multiple = true, args = [
-    "keep_last", "keep_daily", "keep_weekly", "keep_monthly", "keep_within",
-])]
 pub(crate) struct Args {
     /// Keep the last N backups
     #[arg(long, value_name = "N")]

@@ -152,6 +152,9 @@ fn best_proven(good: &[usize], candidates: &[Candidate]) -> Option<(Level, usize
     Some((best, *newest))
 }
 
+/// The day, week or month of a time.
+type Period = fn(DateTime<Utc>) -> (i32, u32);
+
 /// What the rules keep of one database's backups, which come newest first.
 fn rules(
     good: &[usize],
@@ -163,7 +166,7 @@ fn rules(
     for &index in good.iter().take(policy.last as usize) {
         kept.entry(index).or_default().push("last".to_owned());
     }
-    let periods: [(&str, u32, fn(DateTime<Utc>) -> (i32, u32)); 3] = [
+    let periods: [(&str, u32, Period); 3] = [
         ("daily", policy.daily, day),
         ("weekly", policy.weekly, week),
         ("monthly", policy.monthly, month),

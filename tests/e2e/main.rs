@@ -6,11 +6,13 @@
 mod apply;
 mod architecture;
 mod backup_archive;
+mod backup_cleanup;
 mod backup_create;
 mod backup_everything;
 mod backup_list;
 mod backup_prune;
 mod backup_restore;
+mod backup_store;
 mod backup_verify;
 mod batch;
 mod batch_resume;

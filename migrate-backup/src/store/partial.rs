@@ -17,6 +17,7 @@ use migrate_core::{
 use super::{
     Store, backup,
     folder::{self, Folder, Tick},
+    state,
 };
 use crate::manifest::{DumpFile, Manifest};
 
@@ -157,13 +158,24 @@ impl Drop for Partial<'_> {
         if self.published {
             return;
         }
-        let name = name_of(&self.id);
-        if let Err(err) = self.store.folder.remove_tree(&name) {
-            log::warn!(
-                "cannot remove what was begun, {}: {err}; `migrate-backup prune` will",
-                self.store.folder.join(&name).display()
-            );
+        if let Err(err) = self.remove() {
+            log::warn!("cannot remove what was begun: {err}; `migrate-backup prune` will");
         }
+    }
+}
+
+impl Partial<'_> {
+    /// With what was said about it before it was there; but not what is said of another backup
+    /// that has its name.
+    fn remove(&self) -> Result<()> {
+        let store = &self.store.folder;
+        let name = name_of(&self.id);
+        store.remove_tree(&name).map_err(store.cannot_write(&name))?;
+        if !self.store.has(&self.id)? {
+            let name = state::file_name(&self.id);
+            store.remove_file(&name).map_err(store.cannot_write(&name))?;
+        }
+        Ok(())
     }
 }
 
@@ -220,5 +232,55 @@ pub(super) fn is_being_made(store: &Folder, name: &str) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(false),
         Err(TryLockError::WouldBlock | TryLockError::Error(_)) => Ok(true),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open_or_make(&dir.path().join("store")).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn two_backups_of_one_second_get_two_ids() {
+        let (_dir, store) = store();
+        let at = "2026-11-24T18:15:22Z".parse().unwrap();
+        let partials: Vec<Partial<'_>> = (0..50).map(|_| store.begin(at).unwrap()).collect();
+        let mut ids: Vec<&BackupId> = partials.iter().map(Partial::id).collect();
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 50);
+        assert!(ids.iter().all(|it| it.as_str().starts_with("20261124T181522Z-")));
+    }
+
+    #[test]
+    fn one_id_is_for_one_at_a_time_and_what_a_crash_left_of_it_goes() {
+        let (dir, store) = store();
+        let id: BackupId = "20261124T181522Z-3fa94c".parse().unwrap();
+        let first = store.begin_as(&id).unwrap();
+        assert!(matches!(store.begin_as(&id), Err(Error::StoreBusy { .. })));
+        drop(first);
+        let left = dir.path().join("store").join(name_of(&id));
+        std::fs::create_dir_all(left.join("dump")).unwrap();
+        let second = store.begin_as(&id).unwrap();
+        assert!(!second.dump_path().exists());
+    }
+
+    #[test]
+    fn what_is_not_published_is_gone_with_all_that_was_said_of_it() {
+        let (dir, store) = store();
+        let at = "2026-11-24T18:15:22Z".parse().unwrap();
+        let partial = store.begin(at).unwrap();
+        let pinned = super::super::Event::Pinned { reason: None };
+        store.note(partial.id(), at, pinned).unwrap();
+        std::fs::create_dir(partial.dump_path()).unwrap();
+        drop(partial);
+        let names = std::fs::read_dir(dir.path().join("store")).unwrap();
+        let names: Vec<_> = names.map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(names, [".lock"]);
     }
 }
