@@ -139,8 +139,10 @@ fn accepted(world: &World, line: &str) {
 #[test]
 fn every_scenario_has_a_test_or_a_reason() {
     let text = source::read("docs/architecture.md");
-    let scenarios =
-        (1..=50).map(|it| format!("A{it:02}")).chain((1..=22).map(|it| format!("L{it:02}")));
+    let scenarios = [("A", 50), ("L", 22), ("B", 44)];
+    let scenarios = scenarios
+        .into_iter()
+        .flat_map(|(of, last)| (1..=last).map(move |it| format!("{of}{it:02}")));
     for scenario in scenarios {
         let start = format!("| {scenario} | ");
         let row = text.lines().find(|it| it.starts_with(&start));

@@ -6,6 +6,7 @@
 mod apply;
 mod architecture;
 mod backup_archive;
+mod backup_archive_toc;
 mod backup_cleanup;
 mod backup_create;
 mod backup_everything;

@@ -68,6 +68,7 @@ fn every_line_of_a_real_run_is_valid() {
     runs_of_lock(&mut seen);
     runs_of_check(&mut seen);
     runs_of_a_store(&mut seen);
+    runs_of_backup(&mut seen);
     let order = all_types();
     let position = |line: &&String| {
         let value: Value = serde_json::from_str(line).unwrap();
@@ -204,6 +205,23 @@ fn runs_of_check(seen: &mut Seen) {
     for command in ["integrity --only orphans", "integrity", "list"] {
         seen.take(&world, &world.run(&format!("migrate-check {command}")));
     }
+}
+
+fn runs_of_backup(seen: &mut Seen) {
+    let slow = format!("sleep 2.3; exec {} \"$@\"", World::real("pg_dump").display());
+    let world = World::new().migration("1_t.sql", "create table t (id int)");
+    world.execute("create table items (id int); insert into items values (1)");
+    let world = world.stand_in("pg_dump", &slow);
+    let created = world.run("migrate-backup create");
+    seen.take(&world, &created);
+    let id = created.one("backup.created")["backup_id"].as_str().unwrap().to_owned();
+    seen.take(&world, &world.run("migrate-apply up"));
+    for command in
+        [&format!("restore {id}"), "restore --undo", "restore --drop-old", "restore --undo"]
+    {
+        seen.take(&world, &world.run(&format!("migrate-backup {command}")));
+    }
+    seen.audited(&world);
 }
 
 fn runs_of_a_store(seen: &mut Seen) {
