@@ -1,5 +1,7 @@
 //! `migrate-backup restore`: the backup takes the place of the database, which is kept; or nothing changes.
 
+use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+
 use migrate_core::{exit::Exit, fault::Point};
 use migrate_tests::{Cut, Outcome, Proxy, World};
 
@@ -217,6 +219,8 @@ fn killed_anywhere_there_is_the_old_or_the_new_database_and_the_next_run_ends_it
         assert_eq!(killed.status.code(), None, "{point:?} was not reached: {killed}");
         assert_eq!(has_items(&world), point == Point::Swapped, "{point:?}");
         let again = world.run(&format!("migrate-backup restore {id}")).expect(Exit::Ok);
+        let said = again.stderr.contains("was killed before it could say so");
+        assert_eq!(said, point == Point::Swapped, "{point:?}: {again}");
         let kept = again.one("backup.restored")["old_database"].as_str().unwrap().to_owned();
         assert!(has_items(&world), "{point:?}");
         // Nothing of the first try, unless it had come to its end.
@@ -244,5 +248,16 @@ fn a_commit_without_an_answer_is_decided_by_the_names() {
         assert_eq!(others(&world).len(), usize::from(took_place));
         assert_eq!(copies(&world, &number), Vec::<String>::new());
         world.assert_sound();
+    }
+}
+
+#[test]
+fn a_private_server_runs_until_all_is_recorded() {
+    let folder = tempfile::Builder::new().prefix("migrate-embedded-").tempdir_in("/tmp").unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let world = World::at(format!("embedded:{}/pg", folder.path().display()));
+    let id = id_of(&world.run("migrate-backup create").expect(Exit::Ok));
+    for command in [&format!("restore {id}"), "restore --undo", "restore --drop-old"] {
+        let _ = world.run(&format!("migrate-backup {command}")).expect(Exit::Ok);
     }
 }

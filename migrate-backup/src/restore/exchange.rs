@@ -36,6 +36,8 @@ pub(crate) struct Done {
     pub(crate) gap: Duration,
     pub(crate) audit_rows_carried: u64,
     pub(crate) warnings: Vec<String>,
+    /// Last, as a private server stops with its last user.
+    _database: Arc<Database>,
 }
 
 /// What the new database needs to know before it takes the place.
@@ -154,7 +156,8 @@ fn end(
         carried += (last - to).unsigned_abs();
     }
     handover::remove(&old, &ledger, old_lease)?;
-    Ok(Done { session, ledger, lease, gap, audit_rows_carried: carried, warnings })
+    let _database = Arc::clone(database);
+    Ok(Done { session, ledger, lease, gap, audit_rows_carried: carried, warnings, _database })
 }
 
 impl Done {

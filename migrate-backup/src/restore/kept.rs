@@ -6,7 +6,7 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
-    ledger::audit,
+    ledger::{Presence, audit},
     record::{BackupDropped, BackupSwappedBack, Line, Record, timestamp},
 };
 
@@ -18,6 +18,8 @@ use super::{
 };
 use crate::place::Place;
 
+const RECORDED: &str = include_str!("../../sql/run_recorded.sql");
+
 /// Swaps back: the database from before has its name again, and the restored one is kept.
 pub(crate) fn undo(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let start = Instant::now();
@@ -25,6 +27,7 @@ pub(crate) fn undo(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let mut maintenance =
         Maintenance::open(&place.database, args.maintenance_db.as_deref(), &place.application)?;
     let name = place.session.facts().database.clone();
+    report_unrecorded(&place, &maintenance)?;
     // Before the lock, which leaves traces; and again under it.
     plan_undo(&place, &maintenance, ctx)?;
     let hold = place.hold("restore --undo", args.wait, ctx)?;
@@ -154,6 +157,31 @@ fn pick(place: &Place, maintenance: &Maintenance, named: &str) -> Result<Found> 
             ))
         }
     }
+}
+
+/// A run that was killed after its exchange could not say so: whoever comes next does.
+pub(super) fn report_unrecorded(place: &Place, maintenance: &Maintenance) -> Result<()> {
+    let Place { session, ledger, .. } = place;
+    if ledger.look(session)? == Presence::Absent {
+        return Ok(());
+    }
+    let databases = maintenance.databases()?;
+    for found in kept_of(&databases, &session.facts().database) {
+        let Some(mark) = &found.mark else { continue };
+        let row = session
+            .query_one(&ledger.sql(RECORDED), &[&mark.run_id])
+            .map_err(Error::database("look for restores that were killed"))?;
+        if !row.get::<_, bool>("recorded") {
+            log::warn!(
+                "run {} put `{}` aside for the backup {} at {}, and was killed before it could say so",
+                mark.run_id,
+                found.name,
+                mark.backup_id,
+                mark.at
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Those that are marked as kept of the database, the newest last.

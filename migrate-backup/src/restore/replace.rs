@@ -16,7 +16,7 @@ use migrate_core::{
 use super::{
     Job, alike, damaged,
     exchange::{self, not_ended},
-    into,
+    into, kept,
     maintenance::{Maintenance, Mark, comment_sql, kept_name},
     preflight,
     swap::Exchange,
@@ -44,6 +44,7 @@ pub(super) fn run(job: &Job<'_>, ctx: &mut Ctx) -> Result<Exit> {
     let named = job.args.maintenance_db.as_deref();
     let mut maintenance = Maintenance::open(&database, named, &place.application)?;
     let name = place.session.facts().database.clone();
+    kept::report_unrecorded(&place, &maintenance)?;
     preflight::check_exchange(&maintenance.session, &name)?;
     let found = preflight::check(&maintenance.session, manifest)?;
     let hold = place.hold("restore", job.args.wait, ctx)?;
