@@ -36,8 +36,8 @@ const LONGEST_END: u64 = 1024 * 1024;
 pub(crate) fn write(backup: &Backup, out: impl Write, tick: Tick<'_>) -> Result<()> {
     let open = Rc::new(Cell::new(true));
     let gate = Gate { out, open: Rc::clone(&open) };
-    // The members are compressed already: more effort would gain nothing.
-    let mut tar = tar::Builder::new(GzEncoder::new(gate, Compression::fast()));
+    // The members are compressed already: to try again would cost time, and a few percent of size.
+    let mut tar = tar::Builder::new(GzEncoder::new(gate, Compression::none()));
     let written = write_all(&mut tar, backup, tick);
     // Whatever ends the work early, the archive must not get an end that makes it look whole.
     open.set(written.is_ok());

@@ -55,7 +55,9 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         }
         Import::begin(&store, front).map(Some)
     };
-    let import = archive::read(&mut stdin, begin, Import::take)?;
+    let import = archive::read(&mut stdin, begin, Import::take);
+    // Ctrl-C ends the tool before us in the pipe, too: that its archive ends early is not the cause.
+    let import = import.map_err(|err| interrupted().unwrap_or(err))?;
     let (manifest, manifest_sha256, already_there) = match (import, there) {
         (Some(import), _) => {
             let (manifest, sha256) = import.publish(&store, ctx)?;
@@ -85,6 +87,11 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     }));
     Ok(Exit::Ok)
+}
+
+fn interrupted() -> Option<Error> {
+    let signal = interrupt::received()?;
+    Some(Error::Interrupted { signal, state: "nothing was imported".to_owned() })
 }
 
 /// Whether the store has this very backup; another one under its id is refused.
@@ -126,9 +133,8 @@ impl<'a> Import<'a> {
         let mut file = self.dump.create_file(name).map_err(self.dump.cannot_write(name))?;
         let mut buffer = vec![0; BUFFER_BYTES];
         loop {
-            if let Some(signal) = interrupt::received() {
-                let state = "nothing was imported".to_owned();
-                return Err(Error::Interrupted { signal, state });
+            if let Some(err) = interrupted() {
+                return Err(err);
             }
             match from.read(&mut buffer) {
                 Ok(0) => return Ok(()),

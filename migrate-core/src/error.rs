@@ -133,6 +133,8 @@ pub enum Error {
     Orphan { lock: String, holder: String },
     #[error("the lease on `{lock}` (token {token}) was lost: {why}")]
     LeaseLost { lock: String, token: i64, why: String },
+    #[error("cannot open the store of backups {}", path.display())]
+    Store { path: PathBuf, source: io::Error },
     /// Others use the backups that are to be removed, or remove some.
     #[error("the store {} is in use by {holders} (waited {waited})", store.display())]
     StoreBusy { store: PathBuf, holders: String, waited: String },
@@ -203,6 +205,7 @@ impl Error {
             | Error::NoPrograms { .. }
             | Error::Unavailable { .. }
             | Error::ReadFile { .. }
+            | Error::Store { .. }
             | Error::WriteFile { .. }
             | Error::Start { .. }
             | Error::Program { .. } => Exit::Unavailable,
@@ -244,6 +247,7 @@ impl Error {
             Error::LockHeld { .. } => "lock_held",
             Error::Orphan { .. } => "orphan",
             Error::LeaseLost { .. } => "lease_lost",
+            Error::Store { .. } => "store",
             Error::StoreBusy { .. } => "store_busy",
             Error::Statement { .. } => "statement_failed",
             Error::LocksBusy { .. } => "locks_busy",
@@ -287,6 +291,10 @@ impl Error {
             Error::Orphan { .. } => Some(
                 "wait for its end, or end it with `migrate-lock break --expired --kill-orphan`: \
                  what it has not committed is rolled back"
+                    .into(),
+            ),
+            Error::Store { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+                "`migrate-backup create` makes it with a first backup; `--backups DIR` names another"
                     .into(),
             ),
             Error::StoreBusy { .. } => {

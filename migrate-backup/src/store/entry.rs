@@ -44,7 +44,7 @@ pub(crate) struct Complete {
 }
 
 impl Store {
-    /// All entries, by name: backups stand in the order of their time.
+    /// All entries, by the time in their id; what has none comes last.
     pub(crate) fn entries(&self) -> Result<Vec<Entry>> {
         let names = self.folder.names().map_err(self.folder.cannot_read(PathBuf::new()))?;
         let mut entries = Vec::new();
@@ -67,6 +67,7 @@ impl Store {
             };
             entries.push(Entry { name: name.clone(), found });
         }
+        entries.sort_by(|one, other| one.order().cmp(&other.order()));
         Ok(entries)
     }
 
@@ -138,6 +139,10 @@ impl Entry {
             | Found::StateAlone(id) => Some(id),
             Found::Foreign => None,
         }
+    }
+
+    fn order(&self) -> (bool, Option<&BackupId>, &OsString) {
+        (self.id().is_none(), self.id(), &self.name)
     }
 
     pub(crate) fn state(&self) -> BackupState {

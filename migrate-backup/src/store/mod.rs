@@ -149,16 +149,12 @@ fn somebody() -> String {
 
 fn cannot_open(path: &Path, source: io::Error) -> Error {
     match source.kind() {
-        ErrorKind::NotFound => Error::usage(
-            format!("there is no folder {}", path.display()),
-            "`migrate-backup create` makes it with a first backup; `--backups DIR` names another",
-        ),
         _ if folder::is_of_other_kind(&source) => Error::refused(
             "unsafe_store",
             format!("{} is a link or no folder", path.display()),
             "name the folder itself: a link could be turned to another place meanwhile",
         ),
-        _ => Error::ReadFile { path: path.to_owned(), source },
+        _ => Error::Store { path: path.to_owned(), source },
     }
 }
 
