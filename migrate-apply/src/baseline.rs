@@ -63,6 +63,7 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
                 name: it.name.clone(),
                 checksum: it.checksum.clone(),
                 down_checksum: it.down_checksum.clone(),
+                down_transaction: it.down.as_ref().map(|it| it.transaction),
             }))
         })
         .collect();

@@ -75,6 +75,7 @@ fn step(pending: &Pending<'_>) -> Result<PlanStep> {
         statements: step.summary.statements,
         transaction: step.script.transaction,
         estimate_ms: step.estimate_ms(),
+        author: pending.migration.author.clone(),
     })
 }
 

@@ -58,6 +58,10 @@ pub enum Point {
     MovedToTrash,
     /// All that is to be removed has the name of trash, and is there.
     BeforeTrashRemoved,
+    /// The file of an archive is there, and the rows are in the table, too.
+    ArchiveWritten,
+    /// The rows are removed, but not committed.
+    ArchiveRemoved,
 }
 
 impl Point {
@@ -118,6 +122,8 @@ impl Point {
             Point::AfterPublish => "after_publish",
             Point::MovedToTrash => "moved_to_trash",
             Point::BeforeTrashRemoved => "before_trash_removed",
+            Point::ArchiveWritten => "archive_written",
+            Point::ArchiveRemoved => "archive_removed",
         }
     }
 }

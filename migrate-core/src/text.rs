@@ -1,5 +1,6 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
+mod audit;
 mod backup;
 mod check;
 mod csv;
@@ -20,7 +21,11 @@ use crate::record::{
 pub(crate) fn is_row(record: &Record) -> bool {
     matches!(
         record,
-        Record::Migration(_) | Record::Lock(_) | Record::Backup(_) | Record::Retention(_)
+        Record::Migration(_)
+            | Record::Lock(_)
+            | Record::Backup(_)
+            | Record::Retention(_)
+            | Record::History(_)
     )
 }
 
@@ -34,6 +39,7 @@ pub(crate) fn table(rows: &[Line]) -> String {
             Record::Lock(row) => lock(row),
             Record::Backup(row) => backup::row(row),
             Record::Retention(row) => backup::retention(row),
+            Record::History(row) => audit::history(row),
             _ => continue,
         };
         if index == 0 {
@@ -228,11 +234,20 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             it.token
         ),
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
+        Record::Audit(it) => audit::row(it),
+        Record::AuditNoted(it) => format!("✓ Noted: {}", escape(&it.text)),
+        Record::AuditVerified(it) => audit::verified(it),
+        Record::AuditDamaged(it) => audit::damaged(it),
+        Record::AuditArchived(it) => {
+            format!("✓ {} moved to {}", counted(it.rows, "row"), escape(&it.file))
+        }
+        Record::PlanApproved(it) => audit::approved(it),
+        Record::Gate(it) => audit::gate(it),
         Record::Check(it) => check::check(it),
         Record::CheckSummary(it) => check::summary(it),
         Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
-        Record::Migration(_) | Record::Lock(_) => return None,
+        Record::Migration(_) | Record::Lock(_) | Record::History(_) => return None,
         Record::Backup(_)
         | Record::BackupProgress(_)
         | Record::BackupCreated(_)

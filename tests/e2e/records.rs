@@ -69,6 +69,7 @@ fn every_line_of_a_real_run_is_valid() {
     runs_of_check(&mut seen);
     runs_of_a_store(&mut seen);
     runs_of_backup(&mut seen);
+    runs_of_audit(&mut seen);
     let order = all_types();
     let position = |line: &&String| {
         let value: Value = serde_json::from_str(line).unwrap();
@@ -245,6 +246,32 @@ fn runs_of_a_store(seen: &mut Seen) {
     seen.take(&world, &world.shell(&carry));
     fs::write(world.path("backups").join(new).join("dump/toc.dat"), "cut off").unwrap();
     seen.take(&world, &world.run(&format!("migrate-backup verify {new}")));
+}
+
+fn runs_of_audit(seen: &mut Seen) {
+    let world = World::new().migration("001_users.sql", "create table users ()");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    for command in [
+        "note 'looked at it' --subject 001",
+        "log --action audit.noted",
+        "history",
+        "verify",
+        "export",
+    ] {
+        seen.take(&world, &world.run(&format!("migrate-audit {command}")));
+    }
+    let approved = world.shell("migrate-apply plan | migrate-audit approve - --as ann");
+    seen.take(&world, &approved);
+    let archive = "migrate-audit archive --before 2099-01-01 --to audit.jsonl";
+    seen.take(&world, &world.run(archive));
+    seen.audited(&world);
+    world.execute("alter table _migration_audit_log disable trigger user");
+    world.execute("update _migration_audit_log set actor = 'mallory'");
+    seen.take(&world, &world.run("migrate-audit verify"));
+    let world = world
+        .file("migrate.toml", "[env.production.require]\napprovals = 2\n")
+        .migration("002_orders.sql", "create table orders ()");
+    seen.take(&world, &world.run("migrate-apply up --env production"));
 }
 
 fn all_types() -> Vec<String> {

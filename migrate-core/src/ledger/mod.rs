@@ -3,7 +3,7 @@
 pub(crate) mod advisory;
 pub mod audit;
 pub mod breaking;
-mod claim;
+pub mod claim;
 pub mod handover;
 pub mod heartbeat;
 pub mod history;
@@ -31,7 +31,7 @@ const CREATE: [&str; 5] = [
     include_str!("../../sql/history_create.sql"),
     include_str!("../../sql/scripts_create.sql"),
     include_str!("../../sql/progress_create.sql"),
-    include_str!("../../sql/audit_create.sql"),
+    audit::CREATE,
 ];
 /// How many of the tables must be there.
 const TABLE_COUNT: usize = CREATE.len();

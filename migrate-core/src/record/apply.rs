@@ -150,6 +150,9 @@ pub struct MigrationApplied {
     /// Of the down SQL that is kept in the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    /// Whether that runs in a transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
     pub statements: u64,
     pub rows: u64,
     pub execution_ms: u64,
@@ -262,6 +265,8 @@ pub struct MigrationResolved {
     /// Of the way back that is kept for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -279,6 +284,8 @@ pub struct MigrationBaselined {
     pub checksum: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

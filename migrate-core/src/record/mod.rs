@@ -4,6 +4,7 @@
 //! with another meaning, raises [`VERSION`].
 
 mod apply;
+mod audit;
 mod backup;
 mod backup_id;
 mod check;
@@ -19,6 +20,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use apply::*;
+pub use audit::*;
 pub use backup::*;
 pub use backup_id::*;
 pub use check::*;
@@ -135,6 +137,22 @@ pub enum Record {
     BackupUnpinned(BackupUnpinned),
     #[serde(rename = "backup.labelled")]
     BackupLabelled(BackupLabelled),
+    #[serde(rename = "audit")]
+    Audit(AuditRow),
+    #[serde(rename = "audit.noted")]
+    AuditNoted(AuditNoted),
+    #[serde(rename = "audit.verified")]
+    AuditVerified(AuditVerified),
+    #[serde(rename = "audit.damaged")]
+    AuditDamaged(AuditDamaged),
+    #[serde(rename = "audit.archived")]
+    AuditArchived(AuditArchived),
+    #[serde(rename = "history")]
+    History(HistoryRow),
+    #[serde(rename = "plan.approved")]
+    PlanApproved(PlanApproved),
+    #[serde(rename = "gate")]
+    Gate(Gate),
     #[serde(rename = "error")]
     Error(ErrorRecord),
 }
@@ -188,6 +206,14 @@ impl Record {
             Record::BackupPinned(_) => "backup.pinned",
             Record::BackupUnpinned(_) => "backup.unpinned",
             Record::BackupLabelled(_) => "backup.labelled",
+            Record::Audit(_) => "audit",
+            Record::AuditNoted(_) => "audit.noted",
+            Record::AuditVerified(_) => "audit.verified",
+            Record::AuditDamaged(_) => "audit.damaged",
+            Record::AuditArchived(_) => "audit.archived",
+            Record::History(_) => "history",
+            Record::PlanApproved(_) => "plan.approved",
+            Record::Gate(_) => "gate",
             Record::Error(_) => "error",
         }
     }
