@@ -104,6 +104,8 @@ fn a_database_with_everything_in_it_comes_back_equal_under_twelve_writers() {
          update public.marker set word = 'after'; drop event trigger if exists watch;
          create table public.newer (); delete from public.odd_types",
     );
+    // Who asks from here on and hears `before` has got the new database.
+    let destroyed = Instant::now();
     let name = world.query("current_database()");
     world.execute(&format!("alter database {name} reset all; comment on database {name} is null"));
 
@@ -123,7 +125,7 @@ fn a_database_with_everything_in_it_comes_back_equal_under_twelve_writers() {
     assert_eq!(before.1, after.1);
     assert_eq!(world.query("public.lucky()"), "200");
 
-    assert_swapped_at_once(&seen.lock().unwrap());
+    assert_swapped_at_once(&seen.lock().unwrap(), destroyed);
     assert!(restored["gap_ms"].as_u64().unwrap() < 1000, "{restored}");
     let old = restored["old_database"].as_str().unwrap();
     let old = World::at(world.url().replace(&name, old));
@@ -139,12 +141,11 @@ fn a_database_with_everything_in_it_comes_back_equal_under_twelve_writers() {
 
 /// Nobody reads the old database after somebody has read the new one, nor waits for a second.
 #[track_caller]
-fn assert_swapped_at_once(seen: &[Seen]) {
-    // Before the backup's content was changed, both have the same word.
-    let first_after = seen.iter().filter(|it| it.word == "after").map(|it| it.asked).min().unwrap();
-    let old: Vec<&Seen> = seen.iter().filter(|it| it.word == "after").collect();
-    let new: Vec<&Seen> =
-        seen.iter().filter(|it| it.word == "before" && it.asked > first_after).collect();
+fn assert_swapped_at_once(seen: &[Seen], destroyed: Instant) {
+    let heard = |word: &str| -> Vec<&Seen> {
+        seen.iter().filter(|it| it.word == word && it.asked > destroyed).collect()
+    };
+    let (old, new) = (heard("after"), heard("before"));
     let first_new = new.iter().map(|it| it.answered).min().unwrap();
     let last_old = old.iter().map(|it| it.answered).max().unwrap();
     let late = old.iter().filter(|it| it.asked > first_new).count();

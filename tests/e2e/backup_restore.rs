@@ -261,3 +261,13 @@ fn a_private_server_runs_until_all_is_recorded() {
         let _ = world.run(&format!("migrate-backup {command}")).expect(Exit::Ok);
     }
 }
+
+#[test]
+fn a_lease_that_is_handed_on_goes_along_and_is_given_back() {
+    let (world, id) = world();
+    let line = format!("migrate-lock run -- migrate-backup restore {id}");
+    let restored = world.run(&line).expect(Exit::Ok);
+    assert_eq!(restored.types(), ["restore.started", "backup.restored"]);
+    assert!(has_items(&world));
+    world.assert_sound();
+}
