@@ -36,6 +36,7 @@ mod gates;
 mod harness_works;
 mod histories;
 mod impact_guard;
+mod interrupted;
 mod inventory;
 mod journalled;
 mod live_progress;
