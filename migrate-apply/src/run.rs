@@ -16,14 +16,12 @@ use migrate_core::{
     fault::{self, Point},
     interrupt,
     ledger::{
-        Ledger, audit,
-        heartbeat::Heartbeat,
-        history,
-        lease::{self, Lease, Life, LockName, Terms},
-        quote_literal,
+        Ledger, audit, history,
+        hold::{Hold, Purpose},
+        lease::{self, Lease},
     },
     migration::{Migration, dir},
-    record::{ApplyFinished, ApplyStarted, Direction, Line, LockReleased, Record, RunStatus},
+    record::{ApplyFinished, ApplyStarted, Direction, Line, Record, RunStatus},
 };
 
 use crate::{
@@ -93,13 +91,12 @@ pub(crate) struct Run {
     pub(crate) session: Session,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) lease: Lease,
+    hold: Hold,
     pub(crate) run_id: String,
     pub(crate) direction: Direction,
-    heartbeat: Option<Heartbeat>,
     guard: Option<Guard>,
     /// The server was looked for in vain: not to be looked for again.
     pub(crate) unreachable: Cell<bool>,
-    application: String,
     start: Instant,
 }
 
@@ -118,42 +115,17 @@ impl Run {
         // Before the first change: where connections run out, nothing was touched.
         let open = || Session::open(&database, &format!("migrate-apply/{run_id}"));
         let watching = limits.map(|limits| open().map(|it| (it, limits))).transpose()?;
-        let name = LockName::default();
-        let handed = match lease::handed_token()? {
-            Some(token) => Lease::inherit(&session, &ledger, &name, token, wait)?,
-            None => None,
+        let purpose = Purpose {
+            tool: ctx.tool(),
+            reason: format!("migrate-apply {}, run {run_id}", direction.as_str()),
+            run_id: run_id.clone(),
+            wait,
         };
-        let mut beating = None;
-        let lease = match handed {
-            Some(lease) => lease,
-            None => {
-                beating = Some(open()?);
-                let terms = Terms {
-                    name,
-                    ttl: lease::session_ttl(),
-                    wait,
-                    reason: Some(format!("migrate-apply {}, run {run_id}", direction.as_str())),
-                    life: Life::Work,
-                };
-                let (lease, line) = Lease::take(&session, &ledger, &terms, ctx)?;
-                ctx.emit_line(line);
-                lease
-            }
-        };
+        let hold = Hold::take(&session, &database, &ledger, &purpose, ctx)?;
         fault::hit(Point::LeaseTaken);
-        let application = format!("migrate-apply/{run_id}/{}", lease.token);
-        let heartbeat = match beating {
-            Some(session) => {
-                session
-                    .run(&format!("set application_name = {}", quote_literal(&application)))
-                    .map_err(Error::database("name the heartbeat's session"))?;
-                Some(Heartbeat::start_on(session, &database, &application, &ledger, &lease)?)
-            }
-            None => None,
-        };
         let guard = match watching {
             Some((session, limits)) => {
-                Some(Guard::start(session, &database, &application, ledger.schema(), limits)?)
+                Some(Guard::start(session, &database, &hold.application, ledger.schema(), limits)?)
             }
             None => None,
         };
@@ -162,13 +134,12 @@ impl Run {
             database,
             session,
             ledger,
-            lease,
+            lease: hold.lease.clone(),
+            hold,
             run_id,
             direction,
-            heartbeat,
             guard,
             unreachable: Cell::new(false),
-            application,
             start,
         })
     }
@@ -195,7 +166,7 @@ impl Run {
     ) -> Result<()> {
         fault::hit(Point::BeforeEnd);
         // The heartbeat must not find the row gone and call the lease lost, nor a signal cancel this.
-        self.heartbeat = None;
+        self.hold.end_renewals();
         interrupt::cancels(None);
         let deadline = Instant::now() + reconnect_time();
         let mut said = None;
@@ -264,23 +235,9 @@ impl Run {
     }
 
     /// Gives the lease back, after work that recorded itself.
-    pub(crate) fn release(mut self, ctx: &mut Ctx) -> Result<()> {
-        self.heartbeat = None;
+    pub(crate) fn release(self, ctx: &mut Ctx) -> Result<()> {
         interrupt::cancels(None);
-        if self.lease.inherited {
-            return Ok(());
-        }
-        let line = ctx.line(Record::LockReleased(LockReleased {
-            lock_name: self.lease.name.to_string(),
-            token: self.lease.token,
-            held_ms: self.start.elapsed().as_millis() as u64,
-        }));
-        self.session.transaction(|session| {
-            self.lease.delete(session, &self.ledger)?;
-            audit::append(session, &self.ledger, &line, Some(self.lease.name.as_str()), None)
-        })?;
-        ctx.emit_line(line);
-        Ok(())
+        self.hold.release(&self.session, &self.ledger, ctx)
     }
 
     /// Connects again and takes the advisory lock back; the lease must still be ours.
@@ -313,7 +270,7 @@ impl Run {
         let before = self.session.facts();
         let deadline = Instant::now() + reconnect_time();
         loop {
-            let problem = match Session::open(&self.database, &self.application) {
+            let problem = match Session::open(&self.database, &self.hold.application) {
                 Ok(session) => {
                     let now = session.facts();
                     let same = now.system_identifier == before.system_identifier
@@ -386,10 +343,7 @@ impl Run {
 
     /// Why work must stop now, if it must: a signal, or a lost lease.
     pub(crate) fn stopped(&self, state: impl FnOnce() -> String) -> Option<Error> {
-        if let Some(why) = self.heartbeat.as_ref().and_then(Heartbeat::lost) {
-            return Some(self.lease.lost(&why));
-        }
-        interrupt::received().map(|signal| Error::Interrupted { signal, state: state() })
+        self.hold.stopped(state)
     }
 
     /// From now on it is seen who waits for what the session does, until [`Run::unwatch`].
@@ -417,7 +371,7 @@ impl Run {
 
     /// What others see of this run in `pg_stat_activity`.
     pub(crate) fn application(&self) -> &str {
-        &self.application
+        &self.hold.application
     }
 
     /// For [`Tries::again`](crate::transaction::tries::Tries::again).
@@ -426,11 +380,11 @@ impl Run {
     }
 
     pub(crate) fn ledger_view(&self) -> String {
-        view::ledger(self.session.facts(), &self.application)
+        view::ledger(self.session.facts(), &self.hold.application)
     }
 
     pub(crate) fn script_view(&self, lock_timeout: Option<Duration>) -> String {
-        view::script(self.session.facts(), &self.application, lock_timeout)
+        view::script(self.session.facts(), &self.hold.application, lock_timeout)
     }
 }
 

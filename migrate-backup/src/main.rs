@@ -3,15 +3,31 @@
 mod anchor;
 mod archive;
 mod checksum;
+mod compare;
+mod copy;
+mod create;
+mod dump;
 mod export;
 mod import;
 mod label;
 mod list;
+mod load;
 mod manifest;
+mod names;
+mod origin;
 mod pin;
+mod place;
+mod program;
+mod progress;
 mod prune;
+mod reading;
+mod restore;
 mod retention;
+mod scrub;
+mod source;
 mod store;
+mod toc;
+mod trial;
 mod verify;
 mod which;
 
@@ -24,17 +40,23 @@ static TOOL: Tool = Tool {
     name: "migrate-backup",
     about: "Make, prove, restore, carry and clean up backups of a PostgreSQL database",
     examples: include_str!("examples.txt"),
-    records: &["backup", "retention", "lock", "ledger", "error"],
+    records: &["backup", "restore", "retention", "lock", "ledger", "error"],
 };
 
 #[derive(clap::Subcommand)]
 enum Command {
+    /// Make a backup: whole, or not at all
+    #[command(after_long_help = create::HELP)]
+    Create(create::Args),
     /// List what is in the store; needs no database
     #[command(after_long_help = list::HELP)]
     List(list::Args),
     /// Prove that a backup is what was written; ends with 1 if it is not
     #[command(after_long_help = verify::HELP)]
     Verify(verify::Args),
+    /// Put a backup in the place of the database, which is kept
+    #[command(after_long_help = restore::HELP)]
+    Restore(restore::Args),
     /// Remove backups that no rule keeps, and what killed runs left
     #[command(after_long_help = prune::HELP)]
     Prune(prune::Args),
@@ -61,6 +83,7 @@ fn main() -> ExitCode {
     // Whatever we or a program that we start writes is for its owner alone.
     rustix::process::umask(Mode::from_raw_mode(0o077));
     let output = |command: &Command| match command {
+        Command::Create(_) | Command::Restore(_) => Output::Stream,
         Command::List(_) => Output::Rows,
         Command::Verify(_) => Output::Report,
         Command::Prune(_) | Command::Pin(_) | Command::Unpin(_) | Command::Label(_) => {
@@ -70,7 +93,9 @@ fn main() -> ExitCode {
         Command::Export(_) | Command::Schema | Command::Man => Output::Raw,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
+        Command::Create(args) => create::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
+        Command::Restore(args) => restore::run(&args, ctx),
         Command::Verify(args) => verify::run(&args, ctx),
         Command::Prune(args) => prune::run(&args, ctx),
         Command::Export(args) => export::run(&args, ctx),

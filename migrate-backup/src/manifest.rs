@@ -34,6 +34,8 @@ pub(crate) struct Manifest {
     pub(crate) subscriptions: Vec<String>,
     /// What `pg_dump` remarked, and what the dump cannot carry.
     pub(crate) warnings: Vec<String>,
+    /// To tell at a restore how much was written since.
+    pub(crate) writes: Option<Writes>,
     /// All of `dump/`, by path.
     pub(crate) files: Vec<DumpFile>,
 }
@@ -112,6 +114,18 @@ pub(crate) struct DatabaseFacts {
     pub(crate) role_settings: BTreeMap<String, BTreeMap<String, String>>,
     /// Versions of the collations that indexes may depend on, by name.
     pub(crate) collation_versions: BTreeMap<String, String>,
+    /// With all indexes: what a restored copy takes on a disk.
+    pub(crate) bytes: u64,
+}
+
+/// Rows written to all tables, as the server counts them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Writes {
+    pub(crate) rows: i64,
+    /// When it began to count.
+    pub(crate) since: Option<DateTime<Utc>>,
+    /// The number of the database: another one has counts of its own.
+    pub(crate) database_oid: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +133,11 @@ pub(crate) struct Table {
     pub(crate) schema: String,
     pub(crate) name: String,
     pub(crate) kind: TableKind,
+    /// Whether the dump holds its rows: not those of the lock table, of a materialized view, of a
+    /// foreign table, or of an extension's own.
+    pub(crate) carried: bool,
+    /// On the server's disk, without indexes.
+    pub(crate) bytes: u64,
     /// Exact, in the dump's snapshot; 0 for what has no rows of its own.
     pub(crate) rows: u64,
     /// Sum of a hash of each row: equal content in any order gives the same.
@@ -141,6 +160,8 @@ pub(crate) struct Sequence {
     pub(crate) name: String,
     pub(crate) value: i64,
     pub(crate) is_called: bool,
+    /// Whether it can only rise: then a restored one is never behind this value.
+    pub(crate) rises: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

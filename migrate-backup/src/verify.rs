@@ -15,10 +15,14 @@ use migrate_core::{
 
 use crate::{
     anchor, checksum,
+    origin::{self, Trust, Use},
+    reading,
     store::{
         Event, Store,
-        backup::{Backup, MANIFEST, Problem},
+        backup::{Backup, DUMP, MANIFEST, Problem},
     },
+    toc::{self, Toc},
+    trial,
     which::{self, Which},
 };
 
@@ -26,8 +30,10 @@ use crate::{
 pub(crate) const HELP: &str = "\
 Level `checksum` proves that the files are byte by byte those that were written; it needs no
 database. Where one is named, its audit log is asked whether the manifest is the one that was
-written, too: without that answer a backup is only consistent in itself. It does not prove that
-the backup can be restored.";
+written, too: without that answer a backup is only consistent in itself. Level `read` lets
+pg_restore read all of it. Only level `restore` proves that it can be restored: it is, into a
+private server (or, where that cannot be, into a database beside the one that is named), and
+the copy's rows, sequences, large objects and schema are compared with what was recorded.";
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -43,17 +49,21 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", requires = "latest")]
     database: Option<String>,
 
-    /// How much to prove: checksum
-    #[arg(long, default_value = "checksum", hide_default_value = true, value_parser = level)]
+    /// How much to prove
+    #[arg(long, value_enum, value_name = "LEVEL", default_value = "checksum")]
     level: Level,
+
+    /// How many tables to restore at the same time
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: u32,
+
+    /// The backup was imported: you know who made it, and what is in it may be run
+    #[arg(long)]
+    trust_origin: bool,
 
     /// How long to wait for a `prune` to end
     #[arg(long, value_name = "DURATION", value_parser = cli::duration, default_value = "30s")]
     wait: Duration,
-}
-
-fn level(text: &str) -> Result<Level, String> {
-    if text == "checksum" { Ok(Level::Checksum) } else { Err("the level is `checksum`".to_owned()) }
 }
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
@@ -67,7 +77,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let began = Instant::now();
     let (backup, proof) = match store.look(&id, &reading) {
         Ok(backup) => {
-            let proof = prove(&backup, args.level, ctx)?;
+            let proof = prove(&backup, &store, args, ctx)?;
             (Some(backup), proof)
         }
         Err(problem) if problem.is_damage() => (None, Proof::without_manifest(&problem)),
@@ -89,10 +99,10 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
 }
 
 /// What was found, at the last level that was looked at.
-struct Proof {
-    level: Level,
-    damages: Vec<Damage>,
-    audit: AuditMatch,
+pub(crate) struct Proof {
+    pub(crate) level: Level,
+    pub(crate) damages: Vec<Damage>,
+    pub(crate) audit: AuditMatch,
 }
 
 impl Proof {
@@ -108,11 +118,45 @@ impl Proof {
 
 /// Level by level, each only where the one before holds: a program is not given files that are not
 /// what was written.
-fn prove(backup: &Backup, level: Level, ctx: &Ctx) -> Result<Proof> {
+fn prove(backup: &Backup, store: &Store, args: &Args, ctx: &mut Ctx) -> Result<Proof> {
+    let level = args.level;
+    let trust = if args.trust_origin { Trust::Declared } else { Trust::Unknown };
+    let mut proof = files(backup, ctx)?;
+    if proof.damages.is_empty() && level >= Level::Read {
+        proof.level = Level::Read;
+        let toc = match archive(backup) {
+            Ok(toc) => toc,
+            Err(damages) => return Ok(Proof { damages, ..proof }),
+        };
+        let what = if level == Level::Read { Use::Read } else { Use::Run };
+        origin::check(store, backup.id(), proof.audit, &toc, what, trust)?;
+        proof.damages = reading::check(backup, &toc, ctx)?;
+        if proof.damages.is_empty() && level >= Level::Restore {
+            proof.level = Level::Restore;
+            proof.damages = trial::check(backup, &toc, args.jobs, ctx)?;
+        }
+    }
+    Ok(proof)
+}
+
+/// Level `checksum`: what every use of a backup begins with.
+pub(crate) fn files(backup: &Backup, ctx: &Ctx) -> Result<Proof> {
     let witness = anchor::ask(backup, ctx);
     let mut damages = checksum::check(backup, &mut go_on)?;
     damages.extend(witness.damage);
-    Ok(Proof { level, damages, audit: witness.says })
+    Ok(Proof { level: Level::Checksum, damages, audit: witness.says })
+}
+
+/// The table of contents, looked at before a program is.
+pub(crate) fn archive(backup: &Backup) -> Result<Toc, Vec<Damage>> {
+    match backup.folder().folder(DUMP) {
+        Ok(dump) => toc::check(&dump, &backup.manifest),
+        Err(err) => Err(vec![Damage {
+            object: DUMP.to_owned(),
+            kind: DamageKind::Unreadable,
+            message: err.to_string(),
+        }]),
+    }
 }
 
 fn go_on(_bytes: u64) -> Result<()> {
@@ -146,7 +190,12 @@ fn verified(backup: &Backup, level: Level, audit: AuditMatch, ms: u64) -> Backup
     }
 }
 
-fn damaged(id: BackupId, backup: Option<&Backup>, proof: Proof, ms: u64) -> BackupDamaged {
+pub(crate) fn damaged(
+    id: BackupId,
+    backup: Option<&Backup>,
+    proof: Proof,
+    ms: u64,
+) -> BackupDamaged {
     let summary = backup.map(|it| &it.manifest.summary);
     BackupDamaged {
         backup_id: id,

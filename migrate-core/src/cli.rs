@@ -14,6 +14,7 @@ use std::{
 use clap::{Parser, Subcommand};
 
 use crate::{
+    bound,
     config::{Config, Flags},
     ctx::Ctx,
     error::{Error, PgError, Result},
@@ -143,6 +144,10 @@ pub fn run<C: Subcommand>(
     output: impl FnOnce(&C) -> Output,
     command: impl FnOnce(C, &mut Ctx) -> Result<Exit>,
 ) -> ExitCode {
+    if let Some(err) = bound::become_what_was_wanted() {
+        say(&format!("{}: {err}", tool.name));
+        return Exit::Unavailable.into();
+    }
     let root = match parse::<C>(tool, env::args_os()) {
         Ok(root) => root,
         Err(err) => return not_parsed(tool, &err),

@@ -107,6 +107,21 @@ pub enum Error {
     /// A rule of safety says no; nothing changed.
     #[error("{message}")]
     Refused { kind: &'static str, message: String, hint: Option<String> },
+    /// Not free in time; nothing changed, and a later try may succeed.
+    #[error("{message}")]
+    Busy { kind: &'static str, message: String, hint: Option<String> },
+    /// Something outside of us lacks: a disk, a program, a server. Nothing changed.
+    #[error("{message}")]
+    Unavailable { kind: &'static str, message: String, hint: Option<String> },
+    /// The work failed, and everything is as before.
+    #[error("{message}")]
+    Failed { kind: &'static str, message: String, hint: Option<String> },
+    /// The work was done but for its end.
+    #[error("{message}")]
+    NotEnded { kind: &'static str, message: String, hint: Option<String> },
+    /// Nobody can tell whether the work was done.
+    #[error("{message}")]
+    Unsure { kind: &'static str, message: String, hint: Option<String> },
     #[error(
         "migration {version} `{name}` was changed after it was applied ({applied} then, {file} now)"
     )]
@@ -170,6 +185,7 @@ impl Error {
             | Error::Usage { .. } => Exit::Usage,
             Error::LockHeld { .. }
             | Error::Orphan { .. }
+            | Error::Busy { .. }
             | Error::StoreBusy { .. }
             | Error::LocksBusy { .. }
             | Error::OthersBlocked { .. } => Exit::Busy,
@@ -187,6 +203,7 @@ impl Error {
             | Error::Embedded { .. }
             | Error::MigrationFolder { .. }
             | Error::NoPrograms { .. }
+            | Error::Unavailable { .. }
             | Error::ReadFile { .. }
             | Error::Store { .. }
             | Error::WriteFile { .. }
@@ -195,10 +212,12 @@ impl Error {
             Error::Refused { .. } | Error::Changed { .. } => Exit::Refused,
             Error::Statement { left: Left::Nothing | Left::Untouched, .. }
             | Error::ConnectionLost { left: Left::Nothing | Left::Untouched, .. }
+            | Error::Failed { .. }
             | Error::LeaseLost { .. } => Exit::Failed,
             Error::Statement { left: Left::Part, .. }
+            | Error::NotEnded { .. }
             | Error::ConnectionLost { left: Left::Part, .. } => Exit::Partial,
-            Error::CommitUnknown { .. } => Exit::Unknown,
+            Error::CommitUnknown { .. } | Error::Unsure { .. } => Exit::Unknown,
             Error::Interrupted { signal, .. } => Exit::Signal(*signal),
         }
     }
@@ -218,7 +237,12 @@ impl Error {
             Error::WriteFile { .. } => "write_file",
             Error::Start { .. } | Error::Program { .. } => "program",
             Error::Database { .. } => "database",
-            Error::Refused { kind, .. } => kind,
+            Error::Refused { kind, .. }
+            | Error::Busy { kind, .. }
+            | Error::Unavailable { kind, .. }
+            | Error::Failed { kind, .. }
+            | Error::NotEnded { kind, .. }
+            | Error::Unsure { kind, .. } => kind,
             Error::Changed { .. } => "changed",
             Error::LockHeld { .. } => "lock_held",
             Error::Orphan { .. } => "orphan",
@@ -244,6 +268,11 @@ impl Error {
             | Error::Connect { hint, .. }
             | Error::Embedded { hint, .. }
             | Error::NoPrograms { hint, .. }
+            | Error::Busy { hint, .. }
+            | Error::Unavailable { hint, .. }
+            | Error::Failed { hint, .. }
+            | Error::NotEnded { hint, .. }
+            | Error::Unsure { hint, .. }
             | Error::Refused { hint, .. } => hint.clone(),
             Error::MigrationFolder { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some(

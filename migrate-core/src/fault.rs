@@ -28,10 +28,10 @@ pub enum Point {
     BeforeFinish,
     /// All is done, but the run has not ended.
     BeforeEnd,
-    /// The file of an archive is there, and the rows are in the table, too.
-    ArchiveWritten,
-    /// The rows are removed, but not committed.
-    ArchiveRemoved,
+    /// The snapshot of a backup is taken, and nothing is dumped.
+    SnapshotTaken,
+    /// pg_dump has ended.
+    Dumped,
     /// The folder of a backup in the making is there, and empty.
     PartialMade,
     /// The dump is on disk, and has no manifest.
@@ -40,10 +40,28 @@ pub enum Point {
     BeforePublish,
     /// The backup has its name, which may not be on disk.
     AfterPublish,
+    /// The copy of a restore is there, and empty.
+    CopyMade,
+    /// The copy is equal to the backup, and nothing was exchanged.
+    CopyProven,
+    /// The leases live with the keeper, and nothing was exchanged.
+    LeasesHanded,
+    /// Nobody was cut off, and no name was changed.
+    BeforeSwap,
+    /// The old database has its new name, in a transaction.
+    HalfSwapped,
+    /// Both have their new names, in a transaction.
+    BeforeSwapCommit,
+    /// The names are exchanged, and nothing says so.
+    Swapped,
     /// A backup that is to be removed has the name of trash.
     MovedToTrash,
     /// All that is to be removed has the name of trash, and is there.
     BeforeTrashRemoved,
+    /// The file of an archive is there, and the rows are in the table, too.
+    ArchiveWritten,
+    /// The rows are removed, but not committed.
+    ArchiveRemoved,
 }
 
 impl Point {
@@ -62,6 +80,19 @@ impl Point {
     /// Places that a backup passes on its way into the store.
     pub const STORE: [Point; 4] =
         [Point::PartialMade, Point::DumpSynced, Point::BeforePublish, Point::AfterPublish];
+    /// Places that a backup passes while it is made, before those of the store.
+    pub const CREATE: [Point; 3] = [Point::LeaseTaken, Point::SnapshotTaken, Point::Dumped];
+    /// Places that a restore passes.
+    pub const RESTORE: [Point; 8] = [
+        Point::IntentWritten,
+        Point::CopyMade,
+        Point::CopyProven,
+        Point::LeasesHanded,
+        Point::BeforeSwap,
+        Point::HalfSwapped,
+        Point::BeforeSwapCommit,
+        Point::Swapped,
+    ];
     /// Places that a backup passes on its way out of it.
     pub const PRUNE: [Point; 2] = [Point::MovedToTrash, Point::BeforeTrashRemoved];
 
@@ -76,14 +107,23 @@ impl Point {
             Point::StatementRun => "statement_run",
             Point::BeforeFinish => "before_finish",
             Point::BeforeEnd => "before_end",
-            Point::ArchiveWritten => "archive_written",
-            Point::ArchiveRemoved => "archive_removed",
+            Point::SnapshotTaken => "snapshot_taken",
+            Point::Dumped => "dumped",
+            Point::CopyMade => "copy_made",
+            Point::CopyProven => "copy_proven",
+            Point::LeasesHanded => "leases_handed",
+            Point::BeforeSwap => "before_swap",
+            Point::HalfSwapped => "half_swapped",
+            Point::BeforeSwapCommit => "before_swap_commit",
+            Point::Swapped => "swapped",
             Point::PartialMade => "partial_made",
             Point::DumpSynced => "dump_synced",
             Point::BeforePublish => "before_publish",
             Point::AfterPublish => "after_publish",
             Point::MovedToTrash => "moved_to_trash",
             Point::BeforeTrashRemoved => "before_trash_removed",
+            Point::ArchiveWritten => "archive_written",
+            Point::ArchiveRemoved => "archive_removed",
         }
     }
 }

@@ -11,6 +11,7 @@
 
 pub mod anchor;
 pub mod attached;
+pub mod bound;
 pub mod cli;
 pub mod config;
 pub mod connect;
@@ -21,7 +22,9 @@ pub mod fault;
 pub mod gate;
 pub mod input;
 pub mod interrupt;
+pub mod inventory;
 pub mod ledger;
+pub mod live;
 mod man;
 pub mod migration;
 pub mod plan;

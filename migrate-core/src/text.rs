@@ -2,12 +2,14 @@
 
 mod audit;
 mod backup;
+mod check;
 mod csv;
 mod dry_run;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
 
+pub use backup::progress as backup_progress;
 pub(crate) use csv::csv;
 
 use crate::record::{
@@ -21,9 +23,9 @@ pub(crate) fn is_row(record: &Record) -> bool {
         record,
         Record::Migration(_)
             | Record::Lock(_)
-            | Record::History(_)
             | Record::Backup(_)
             | Record::Retention(_)
+            | Record::History(_)
     )
 }
 
@@ -35,9 +37,9 @@ pub(crate) fn table(rows: &[Line]) -> String {
         let (head, cells) = match &line.record {
             Record::Migration(row) => migration(row),
             Record::Lock(row) => lock(row),
-            Record::History(row) => audit::history(row),
             Record::Backup(row) => backup::row(row),
             Record::Retention(row) => backup::retention(row),
+            Record::History(row) => audit::history(row),
             _ => continue,
         };
         if index == 0 {
@@ -241,6 +243,9 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         }
         Record::PlanApproved(it) => audit::approved(it),
         Record::Gate(it) => audit::gate(it),
+        Record::Check(it) => check::check(it),
+        Record::CheckSummary(it) => check::summary(it),
+        Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) | Record::History(_) => return None,
         Record::Backup(_)
@@ -248,6 +253,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         | Record::BackupCreated(_)
         | Record::BackupVerified(_)
         | Record::BackupDamaged(_)
+        | Record::RestoreStarted(_)
         | Record::BackupRestored(_)
         | Record::BackupSwappedBack(_)
         | Record::BackupDropped(_)

@@ -117,9 +117,14 @@ fn hold(args: &Args, place: Place, lease: Lease, ctx: &Ctx) -> Result<Exit> {
     };
     let command = ended.as_ref().ok().map(|&code| finished(code));
     let session = session.map_or_else(|| Session::open(&database, &application), Ok);
-    let given_back = session.and_then(|session| match &lost {
-        Some(why) => record_loss(&session, &ledger, &lease, command, why, ctx),
-        None => give_back(&session, &ledger, &lease, command, start, ctx),
+    let give = |session: &Session| match &lost {
+        Some(why) => record_loss(session, &ledger, &lease, command.clone(), why, ctx),
+        None => give_back(session, &ledger, &lease, command.clone(), start, ctx),
+    };
+    let given_back = session.and_then(|session| match give(&session) {
+        // It was ended a moment ago, as when a restored database takes the place of this one.
+        Err(_) if session.is_closed() => give(&Session::open(&database, &application)?),
+        given => given,
     });
     match (ended, lost, given_back) {
         (Err(err), ..) => Err(err),

@@ -5,7 +5,8 @@ use std::path::Path;
 use migrate_core::exit::Exit;
 use migrate_tests::{World, source};
 
-const TOOLS: [&str; 4] = ["migrate-apply", "migrate-audit", "migrate-backup", "migrate-lock"];
+const TOOLS: [&str; 5] =
+    ["migrate-apply", "migrate-audit", "migrate-backup", "migrate-check", "migrate-lock"];
 
 #[test]
 fn the_readme_lists_every_exit_code() {
@@ -139,10 +140,10 @@ fn accepted(world: &World, line: &str) {
 #[test]
 fn every_scenario_has_a_test_or_a_reason() {
     let text = source::read("docs/architecture.md");
-    let scenarios = (1..=50)
-        .map(|it| format!("A{it:02}"))
-        .chain((1..=22).map(|it| format!("L{it:02}")))
-        .chain((1..=20).map(|it| format!("D{it:02}")));
+    let scenarios = [("A", 50), ("B", 44), ("L", 22), ("D", 20)];
+    let scenarios = scenarios
+        .into_iter()
+        .flat_map(|(of, last)| (1..=last).map(move |it| format!("{of}{it:02}")));
     for scenario in scenarios {
         let start = format!("| {scenario} | ");
         let row = text.lines().find(|it| it.starts_with(&start));

@@ -66,8 +66,10 @@ fn every_line_of_a_real_run_is_valid() {
     dry_runs(&mut seen);
     runs_that_fail(&mut seen);
     runs_of_lock(&mut seen);
-    runs_of_audit(&mut seen);
+    runs_of_check(&mut seen);
     runs_of_a_store(&mut seen);
+    runs_of_backup(&mut seen);
+    runs_of_audit(&mut seen);
     let order = all_types();
     let position = |line: &&String| {
         let value: Value = serde_json::from_str(line).unwrap();
@@ -193,6 +195,59 @@ fn runs_of_lock(seen: &mut Seen) {
     seen.audited(&world);
 }
 
+fn runs_of_check(seen: &mut Seen) {
+    let world = World::new();
+    world.execute(
+        "create table users (id bigint primary key);
+         create table orders (id bigint primary key, user_id bigint references users);
+         set session_replication_role = replica;
+         insert into orders values (1, 7)",
+    );
+    for command in ["integrity --only orphans", "integrity", "list"] {
+        seen.take(&world, &world.run(&format!("migrate-check {command}")));
+    }
+}
+
+fn runs_of_backup(seen: &mut Seen) {
+    let slow = format!("sleep 2.3; exec {} \"$@\"", World::real("pg_dump").display());
+    let world = World::new().migration("1_t.sql", "create table t (id int)");
+    world.execute("create table items (id int); insert into items values (1)");
+    let world = world.stand_in("pg_dump", &slow);
+    let created = world.run("migrate-backup create");
+    seen.take(&world, &created);
+    let id = created.one("backup.created")["backup_id"].as_str().unwrap().to_owned();
+    seen.take(&world, &world.run("migrate-apply up"));
+    for command in
+        [&format!("restore {id}"), "restore --undo", "restore --drop-old", "restore --undo"]
+    {
+        seen.take(&world, &world.run(&format!("migrate-backup {command}")));
+    }
+    seen.audited(&world);
+}
+
+fn runs_of_a_store(seen: &mut Seen) {
+    let world = World::at(String::new());
+    let old = Stored::at("2026-11-22T10:00:00");
+    let new = Stored::at("2026-11-24T10:00:00");
+    old.write(&world.path("backups"));
+    new.write(&world.path("backups"));
+    let (old, new) = (&old.id, &new.id);
+    for command in [
+        &format!("verify {new}"),
+        &format!("label {new} 'release 2.0'"),
+        &format!("pin {old} --reason 'before 2.0'"),
+        "list",
+        &format!("unpin {old}"),
+        "prune --keep-last 1",
+    ] {
+        seen.take(&world, &world.run(&format!("migrate-backup {command}")));
+    }
+    let carry = format!("migrate-backup export {new} | migrate-backup import --backups other");
+    seen.take(&world, &world.shell(&carry));
+    fs::write(world.path("backups").join(new).join("dump/toc.dat"), "cut off").unwrap();
+    seen.take(&world, &world.run(&format!("migrate-backup verify {new}")));
+}
+
 fn runs_of_audit(seen: &mut Seen) {
     let world = World::new().migration("001_users.sql", "create table users ()");
     let _ = world.run("migrate-apply up").expect(Exit::Ok);
@@ -217,29 +272,6 @@ fn runs_of_audit(seen: &mut Seen) {
         .file("migrate.toml", "[env.production.require]\napprovals = 2\n")
         .migration("002_orders.sql", "create table orders ()");
     seen.take(&world, &world.run("migrate-apply up --env production"));
-}
-
-fn runs_of_a_store(seen: &mut Seen) {
-    let world = World::at(String::new());
-    let old = Stored::at("2026-11-22T10:00:00");
-    let new = Stored::at("2026-11-24T10:00:00");
-    old.write(&world.path("backups"));
-    new.write(&world.path("backups"));
-    let (old, new) = (&old.id, &new.id);
-    for command in [
-        &format!("verify {new}"),
-        &format!("label {new} 'release 2.0'"),
-        &format!("pin {old} --reason 'before 2.0'"),
-        "list",
-        &format!("unpin {old}"),
-        "prune --keep-last 1",
-    ] {
-        seen.take(&world, &world.run(&format!("migrate-backup {command}")));
-    }
-    let carry = format!("migrate-backup export {new} | migrate-backup import --backups other");
-    seen.take(&world, &world.shell(&carry));
-    fs::write(world.path("backups").join(new).join("dump/toc.dat"), "cut off").unwrap();
-    seen.take(&world, &world.run(&format!("migrate-backup verify {new}")));
 }
 
 fn all_types() -> Vec<String> {

@@ -7,6 +7,7 @@ mod command_line;
 mod end_state;
 mod outcome;
 mod own_server;
+mod programs;
 mod proxy;
 mod server;
 pub mod source;

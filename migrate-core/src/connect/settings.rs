@@ -173,6 +173,23 @@ impl Settings {
         pairs
     }
 
+    /// What a child program finds in a service file, as libpq has no variables for it: how soon a
+    /// dead network is noticed, with defaults like ours. A cut connection would hang for hours.
+    pub fn service_text(&self) -> Option<String> {
+        const LIVELINESS: [(&str, &str); 5] = [
+            ("keepalives", "1"),
+            ("keepalives_idle", "5"),
+            ("keepalives_interval", "2"),
+            ("keepalives_count", "3"),
+            ("tcp_user_timeout", "8000"),
+        ];
+        let over_network = self.servers.iter().any(|it| !matches!(it.host, Host::Socket(_)));
+        let line = |(name, default): (&str, &str)| {
+            format!("{name}={}\n", self.get(name).unwrap_or(default))
+        };
+        over_network.then(|| LIVELINESS.map(line).concat())
+    }
+
     /// The value of a parameter that is set to something.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         get(&self.values, name)

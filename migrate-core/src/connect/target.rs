@@ -75,7 +75,7 @@ impl Database {
     }
 
     /// Another database of the same server, for as long as that runs.
-    pub(crate) fn beside(&self, name: &str) -> Database {
+    pub fn beside(&self, name: &str) -> Database {
         let mut settings = self.settings.clone();
         settings.set_dbname(name.to_owned());
         Database::of(settings)

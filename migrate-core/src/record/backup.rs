@@ -256,6 +256,28 @@ pub enum DamageKind {
     Content,
 }
 
+/// What a restore is about to do, what will be lost by it, and what a restored database is without.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RestoreStarted {
+    pub run_id: String,
+    pub backup_id: BackupId,
+    pub created_at: DateTime<Utc>,
+    /// The database that will have the backup's content.
+    pub database: String,
+    pub system_identifier: String,
+    /// Whether there is a database of that name, which will be kept under another.
+    pub replaces: bool,
+    /// Rows written since the backup, as the server counts them: about. Absent where it can't tell.
+    pub rows_lost: Option<u64>,
+    /// Migrations applied since the backup.
+    pub migrations_lost: Vec<Version>,
+    pub not_carried: Vec<String>,
+    /// About what the copy takes on the server.
+    pub bytes_needed: u64,
+    /// Absent where it can't be known from here.
+    pub bytes_free: Option<u64>,
+}
+
 /// The database was replaced by the restored one, or a new one was made of the backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupRestored {
@@ -266,6 +288,11 @@ pub struct BackupRestored {
     pub system_identifier: String,
     /// Where the content from before is; absent with `--into`.
     pub old_database: Option<String>,
+    pub run_id: String,
+    /// The last migration that is in it.
+    pub migration_head: Option<Version>,
+    /// Rows of the audit log that came after the backup and were carried over.
+    pub audit_rows_carried: u64,
     pub bytes: u64,
     pub rows: u64,
     pub tables: u64,
@@ -279,10 +306,16 @@ pub struct BackupRestored {
 /// A restore was taken back: the old database has its name again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackupSwappedBack {
+    /// The backup that is taken back.
+    pub backup_id: String,
+    pub run_id: String,
     pub database: String,
     pub system_identifier: String,
     /// Where the restored content is now.
     pub restored_database: String,
+    /// Rows of the audit log that came after the restore and were carried over.
+    pub audit_rows_carried: u64,
+    pub warnings: Vec<String>,
     pub gap_ms: Option<u64>,
     pub ms: u64,
 }

@@ -7,6 +7,7 @@ mod apply;
 mod audit;
 mod backup;
 mod backup_id;
+mod check;
 mod dry_run;
 mod listing;
 mod lock;
@@ -22,6 +23,7 @@ pub use apply::*;
 pub use audit::*;
 pub use backup::*;
 pub use backup_id::*;
+pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
@@ -95,26 +97,16 @@ pub enum Record {
     LockBroken(LockBroken),
     #[serde(rename = "lock.lost")]
     LockLost(LockLost),
+    #[serde(rename = "check")]
+    Check(Check),
+    #[serde(rename = "check.summary")]
+    CheckSummary(CheckSummary),
+    #[serde(rename = "check.definition")]
+    CheckDefinition(CheckDefinition),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
     CommandFinished(CommandFinished),
-    #[serde(rename = "audit")]
-    Audit(AuditRow),
-    #[serde(rename = "audit.noted")]
-    AuditNoted(AuditNoted),
-    #[serde(rename = "audit.verified")]
-    AuditVerified(AuditVerified),
-    #[serde(rename = "audit.damaged")]
-    AuditDamaged(AuditDamaged),
-    #[serde(rename = "audit.archived")]
-    AuditArchived(AuditArchived),
-    #[serde(rename = "history")]
-    History(HistoryRow),
-    #[serde(rename = "plan.approved")]
-    PlanApproved(PlanApproved),
-    #[serde(rename = "gate")]
-    Gate(Gate),
     #[serde(rename = "backup")]
     Backup(BackupRow),
     #[serde(rename = "backup.progress")]
@@ -125,6 +117,8 @@ pub enum Record {
     BackupVerified(BackupVerified),
     #[serde(rename = "backup.damaged")]
     BackupDamaged(BackupDamaged),
+    #[serde(rename = "restore.started")]
+    RestoreStarted(RestoreStarted),
     #[serde(rename = "backup.restored")]
     BackupRestored(BackupRestored),
     #[serde(rename = "backup.swapped_back")]
@@ -143,6 +137,22 @@ pub enum Record {
     BackupUnpinned(BackupUnpinned),
     #[serde(rename = "backup.labelled")]
     BackupLabelled(BackupLabelled),
+    #[serde(rename = "audit")]
+    Audit(AuditRow),
+    #[serde(rename = "audit.noted")]
+    AuditNoted(AuditNoted),
+    #[serde(rename = "audit.verified")]
+    AuditVerified(AuditVerified),
+    #[serde(rename = "audit.damaged")]
+    AuditDamaged(AuditDamaged),
+    #[serde(rename = "audit.archived")]
+    AuditArchived(AuditArchived),
+    #[serde(rename = "history")]
+    History(HistoryRow),
+    #[serde(rename = "plan.approved")]
+    PlanApproved(PlanApproved),
+    #[serde(rename = "gate")]
+    Gate(Gate),
     #[serde(rename = "error")]
     Error(ErrorRecord),
 }
@@ -176,21 +186,17 @@ impl Record {
             Record::LockReleased(_) => "lock.released",
             Record::LockBroken(_) => "lock.broken",
             Record::LockLost(_) => "lock.lost",
+            Record::Check(_) => "check",
+            Record::CheckSummary(_) => "check.summary",
+            Record::CheckDefinition(_) => "check.definition",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
-            Record::Audit(_) => "audit",
-            Record::AuditNoted(_) => "audit.noted",
-            Record::AuditVerified(_) => "audit.verified",
-            Record::AuditDamaged(_) => "audit.damaged",
-            Record::AuditArchived(_) => "audit.archived",
-            Record::History(_) => "history",
-            Record::PlanApproved(_) => "plan.approved",
-            Record::Gate(_) => "gate",
             Record::Backup(_) => "backup",
             Record::BackupProgress(_) => "backup.progress",
             Record::BackupCreated(_) => "backup.created",
             Record::BackupVerified(_) => "backup.verified",
             Record::BackupDamaged(_) => "backup.damaged",
+            Record::RestoreStarted(_) => "restore.started",
             Record::BackupRestored(_) => "backup.restored",
             Record::BackupSwappedBack(_) => "backup.swapped_back",
             Record::BackupDropped(_) => "backup.dropped",
@@ -200,6 +206,14 @@ impl Record {
             Record::BackupPinned(_) => "backup.pinned",
             Record::BackupUnpinned(_) => "backup.unpinned",
             Record::BackupLabelled(_) => "backup.labelled",
+            Record::Audit(_) => "audit",
+            Record::AuditNoted(_) => "audit.noted",
+            Record::AuditVerified(_) => "audit.verified",
+            Record::AuditDamaged(_) => "audit.damaged",
+            Record::AuditArchived(_) => "audit.archived",
+            Record::History(_) => "history",
+            Record::PlanApproved(_) => "plan.approved",
+            Record::Gate(_) => "gate",
             Record::Error(_) => "error",
         }
     }

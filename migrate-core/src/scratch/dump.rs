@@ -1,7 +1,5 @@
 //! Carries a schema over: pg_dump reads the target, and what it says is made in the copy.
 
-use std::process::Command;
-
 use tokio_postgres::error::SqlState;
 
 use super::check_interrupted;
@@ -9,7 +7,7 @@ use crate::{
     connect::{session::Session, settings::Settings},
     error::{Error, PgError, Result},
     process,
-    server::programs::Programs,
+    server::{client, programs::Programs},
     sql::{
         kind::Kind,
         split::{self, Statement},
@@ -39,12 +37,13 @@ pub(super) enum Rights {
 /// The schema behind `source` as SQL, but for the tables of the patterns `left_out`.
 pub(super) fn read(
     source: &Settings,
-    client: &Programs,
+    programs: &Programs,
     rights: Rights,
     left_out: &[String],
 ) -> Result<String> {
-    let mut dump = process::command(client.path("pg_dump"));
-    connect_by(&mut dump, source).args(DUMP);
+    let mut dump = process::command(programs.path("pg_dump"));
+    let _handed = client::connect_by(&mut dump, source)?;
+    dump.args(DUMP);
     if rights == Rights::LeftOut {
         dump.args(["--no-owner", "--no-privileges"]);
     }
@@ -78,20 +77,6 @@ pub(super) fn fill(session: &Session, dump: &str) -> Result<()> {
 
 fn is_unknown_setting(statement: &Statement, err: &PgError) -> bool {
     matches!(statement.kind, Kind::Set { .. }) && err.code() == Some(&SqlState::UNDEFINED_OBJECT)
-}
-
-/// As libpq's environment variables; nothing secret stands in the arguments or in a file.
-fn connect_by<'a>(command: &'a mut Command, settings: &Settings) -> &'a mut Command {
-    for (name, value) in settings.environment() {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
-    }
-    if let Some(password) = settings.password() {
-        command.env("PGPASSWORD", password);
-    }
-    command
 }
 
 fn refused(what: &str, why: &str) -> Error {

@@ -5,7 +5,11 @@
 
 mod beside;
 mod dump;
+mod folder;
 mod private;
+mod throwaway;
+
+pub use throwaway::Throwaway;
 
 use self::{beside::Beside, dump::Rights, private::Private};
 use crate::{

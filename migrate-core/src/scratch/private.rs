@@ -1,13 +1,10 @@
 //! A copy in a private server of its own, in a temporary folder.
 
-use std::{
-    fs::{self, DirBuilder, Permissions},
-    os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt},
-    path::{Path, PathBuf},
-    time::Duration,
+use super::{
+    Needs, Place, Scratch,
+    folder::{self, Folder},
+    programs_for,
 };
-
-use super::{Needs, Place, Scratch, programs_for};
 use crate::{
     connect::{session::Session, settings::Settings, target::Database},
     error::{Error, Result},
@@ -15,14 +12,9 @@ use crate::{
     server::{embedded::Embedded, programs::Required},
 };
 
-const EXTENSIONS: &str = include_str!("../../sql/scratch_extensions.sql");
+pub(super) const EXTENSIONS: &str = include_str!("../../sql/scratch_extensions.sql");
 const ROLES: &str = include_str!("../../sql/scratch_roles.sql");
 const DATABASE: &str = include_str!("../../sql/scratch_database.sql");
-
-/// Not in TMPDIR: a socket's path must be short, and the server's account must reach it.
-const PARENT: &str = "/tmp";
-const PREFIX: &str = "migrate-scratch-";
-const DATA: &str = "pg";
 
 /// The server that a copy is in.
 pub(super) struct Private {
@@ -32,37 +24,15 @@ pub(super) struct Private {
     _folder: Folder,
 }
 
-/// Where the server's data is; goes when this is dropped, the server having stopped before.
-struct Folder {
-    path: PathBuf,
-}
-
-impl Folder {
-    /// Anybody may pass through it to the server's own folder, nobody else write.
-    fn create(&self) -> Result<PathBuf> {
-        let write_error = |source| Error::WriteFile { path: self.path.clone(), source };
-        DirBuilder::new().mode(0o700).create(&self.path).map_err(write_error)?;
-        fs::set_permissions(&self.path, Permissions::from_mode(0o711)).map_err(write_error)?;
-        Ok(self.path.join(DATA))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        remove(&self.path);
-    }
-}
-
 /// A server with an empty database of the target's name, or what stands in the way of one.
 pub(super) fn make(session: &Session, needs: &Needs) -> Result<Result<Scratch, String>> {
-    remove_leftovers();
+    folder::remove_leftovers();
     let programs = match programs_for(Required::Server, needs.major) {
         Ok(programs) => programs,
         Err(err) => return Ok(Err(err.to_string())),
     };
     let facts = session.facts();
-    let path = Path::new(PARENT).join(format!("{PREFIX}{:016x}", fastrand::u64(..)));
-    let folder = Folder { path };
+    let folder = Folder::new();
     let server = Embedded::start_throwaway(&folder.create()?, programs.major)?;
     let maintenance = Settings::resolve(Some(&server.dsn()), &|_| None)?;
     let mut admin = maintenance.clone();
@@ -136,40 +106,4 @@ pub(super) fn run_or_note(session: &Session, sql: &str) {
         let why = err.as_db_error().map_or_else(|| err.to_string(), |it| it.message().to_owned());
         log::debug!("the copy goes without `{sql}`: {why}");
     }
-}
-
-fn remove(path: &Path) {
-    if let Err(err) = fs::remove_dir_all(path)
-        && err.kind() != std::io::ErrorKind::NotFound
-    {
-        log::warn!("cannot remove {}: {err}; the next dry run tries again", path.display());
-    }
-}
-
-/// Stops and removes the servers of runs that were killed. The system took their locks back.
-fn remove_leftovers() {
-    let own = rustix::process::geteuid().as_raw();
-    let Ok(entries) = fs::read_dir(PARENT) else { return };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        let ours = entry.file_name().to_string_lossy().starts_with(PREFIX)
-            && fs::symlink_metadata(&path).is_ok_and(|it| it.is_dir() && it.uid() == own);
-        if !ours || Embedded::is_used(&path.join(DATA)).unwrap_or_else(|| is_new(&path)) {
-            continue;
-        }
-        match Embedded::stop_unused(&path.join(DATA)) {
-            Ok(true) => {
-                log::debug!("removing {}, which a killed run left", path.display());
-                remove(&path);
-            }
-            Ok(false) => (),
-            Err(err) => log::debug!("cannot remove {}: {err}", path.display()),
-        }
-    }
-}
-
-/// Without a lock yet: somebody is just making it, or was killed while doing so.
-fn is_new(path: &Path) -> bool {
-    let age = fs::metadata(path).and_then(|it| it.modified()).map(|it| it.elapsed());
-    age.is_ok_and(|it| it.is_ok_and(|it| it < Duration::from_secs(60)))
 }

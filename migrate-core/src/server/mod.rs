@@ -1,6 +1,7 @@
 //! PostgreSQL programs on this machine, and the private server of `embedded:DIR`.
 
 pub mod account;
+pub mod client;
 mod cluster;
 pub mod embedded;
 mod folder;

@@ -5,7 +5,8 @@ use chrono::TimeDelta;
 use super::{bytes, counted, escape, time, took};
 use crate::record::{
     AuditMatch, BackupCreated, BackupDamaged, BackupImported, BackupPhase, BackupProgress,
-    BackupPruned, BackupRestored, BackupRow, BackupVerified, Level, Record, RetentionRow,
+    BackupPruned, BackupRestored, BackupRow, BackupSwappedBack, BackupVerified, Level, Record,
+    RestoreStarted, RetentionRow,
 };
 
 pub(super) fn row(row: &BackupRow) -> (Vec<&'static str>, Vec<String>) {
@@ -53,16 +54,13 @@ pub(super) fn retention(row: &RetentionRow) -> (Vec<&'static str>, Vec<String>) 
 /// The records of `migrate-backup` that are no rows.
 pub(super) fn line(record: &Record) -> Option<String> {
     Some(match record {
-        Record::BackupProgress(it) => progress(it),
+        Record::BackupProgress(it) => format!("  … {}", progress(it)),
         Record::BackupCreated(it) => created(it),
         Record::BackupVerified(it) => verified(it),
         Record::BackupDamaged(it) => damaged(it),
+        Record::RestoreStarted(it) => restore_started(it),
         Record::BackupRestored(it) => restored(it),
-        Record::BackupSwappedBack(it) => format!(
-            "✓ `{}` is the database from before the restore again; the restored one is `{}`",
-            escape(&it.database),
-            escape(&it.restored_database)
-        ),
+        Record::BackupSwappedBack(it) => swapped_back(it),
         Record::BackupDropped(it) => {
             format!("✓ `{}` dropped, {} freed", escape(&it.old_database), size(it.bytes))
         }
@@ -78,7 +76,8 @@ pub(super) fn line(record: &Record) -> Option<String> {
     })
 }
 
-fn progress(it: &BackupProgress) -> String {
+/// How far it has come, without a mark in front.
+pub fn progress(it: &BackupProgress) -> String {
     let phase = match it.phase {
         BackupPhase::Count => "counting rows",
         BackupPhase::Dump => "dumping",
@@ -88,7 +87,7 @@ fn progress(it: &BackupProgress) -> String {
         BackupPhase::Compare => "comparing",
         BackupPhase::Analyze => "analyzing",
     };
-    let mut text = format!("  … {phase}: {}", size(it.bytes_done));
+    let mut text = format!("{phase}: {}", size(it.bytes_done));
     if let Some(total) = it.bytes_total {
         text += &format!(" of {}", size(total));
     }
@@ -154,6 +153,47 @@ fn damaged(it: &BackupDamaged) -> String {
         format!("✗ {} is damaged: {}", it.backup_id, counted(it.damages.len() as u64, "finding"));
     for damage in &it.damages {
         text += &format!("\n  {}: {}", escape(&damage.object), escape(&damage.message));
+    }
+    text
+}
+
+fn restore_started(it: &RestoreStarted) -> String {
+    let database = escape(&it.database);
+    let at = time(&it.created_at);
+    let mut text = match it.replaces {
+        true => format!("Restoring {} of {at}, in the place of `{database}`", it.backup_id),
+        false => format!("Restoring {} of {at} as `{database}`", it.backup_id),
+    };
+    if it.replaces {
+        text += &match it.rows_lost {
+            Some(0) => "\n  nothing was written since, as far as the server counts".to_owned(),
+            Some(rows) => {
+                format!("\n! lost will be about {} written since", counted(rows, "row"))
+            }
+            None => "\n! lost will be what was written since: how much cannot be told".to_owned(),
+        };
+        if !it.migrations_lost.is_empty() {
+            let versions: Vec<String> =
+                it.migrations_lost.iter().map(ToString::to_string).collect();
+            text += &format!("\n! undone will be the migrations {}", versions.join(", "));
+        }
+    }
+    for what in &it.not_carried {
+        text += &format!("\n! not carried: {}", escape(what));
+    }
+    let free =
+        it.bytes_free.map_or("an unknown amount is".to_owned(), |it| format!("{} are", size(it)));
+    text + &format!("\n  it takes about {}, and {free} free", size(it.bytes_needed))
+}
+
+fn swapped_back(it: &BackupSwappedBack) -> String {
+    let mut text = format!(
+        "✓ `{}` is the database from before the restore again\n  the restored one is kept as `{}`",
+        escape(&it.database),
+        escape(&it.restored_database)
+    );
+    for warning in &it.warnings {
+        text += &format!("\n! {}", escape(warning));
     }
     text
 }

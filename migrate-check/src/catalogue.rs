@@ -1,0 +1,54 @@
+//! All checks that are built in, in the order in which they are run and listed.
+
+use std::sync::LazyLock;
+
+use crate::definition::Definition;
+
+macro_rules! files {
+    ($($name:literal)*) => {
+        [$(($name, include_str!(concat!("../checks/", $name, ".sql")))),*]
+    };
+}
+
+const FILES: &[(&str, &str)] = &files! {
+    "not_valid_constraints"
+    "invalid_indexes"
+    "missing_primary_keys"
+    "orphans"
+};
+
+static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| {
+    let parse = |(name, text): &(&'static str, &'static str)| {
+        Definition::parse(name, text).expect("a test reads all of them")
+    };
+    FILES.iter().map(parse).collect()
+});
+
+pub(crate) fn all() -> &'static [Definition] {
+    &ALL
+}
+
+pub(crate) fn of_group(group: &str) -> Vec<&'static Definition> {
+    ALL.iter().filter(|it| it.group == group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_listed_and_says_all_that_it_must() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/checks");
+        let mut found: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|it| it.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        let mut listed: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+        found.sort();
+        listed.sort_unstable();
+        assert_eq!(found, listed);
+        for (name, text) in FILES {
+            Definition::parse(name, text).unwrap();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Asks a database whether its data, its schema and its state are sound; changes nothing.
+
+mod catalogue;
+mod definition;
+mod integrity;
+mod list;
+mod place;
+mod report;
+mod runner;
+mod selection;
+
+use std::process::ExitCode;
+
+use migrate_core::cli::{self, Output, Tool};
+
+static TOOL: Tool = Tool {
+    name: "migrate-check",
+    about: "Ask a PostgreSQL database whether its data, its schema and its state are sound",
+    examples: include_str!("examples.txt"),
+    records: &["check", "error"],
+};
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Look for data that breaks its own rules: orphans, broken indexes, duplicate keys, …
+    #[command(after_long_help = integrity::HELP)]
+    Integrity(integrity::Args),
+    /// List the checks that there are, with their meaning, hint, fix and SQL
+    #[command(after_long_help = list::HELP)]
+    List(list::Args),
+    /// Print the JSON Schema of all records
+    Schema,
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
+}
+
+fn main() -> ExitCode {
+    let output = |command: &Command| match command {
+        Command::Integrity(_) => Output::Report,
+        Command::List(_) => Output::Rows,
+        Command::Schema | Command::Man => Output::Raw,
+    };
+    cli::run(&TOOL, output, |command, ctx| match command {
+        Command::Integrity(args) => integrity::run(&args, ctx),
+        Command::List(args) => list::run(&args, ctx),
+        Command::Schema => ctx.print_schema(),
+        Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
+    })
+}
