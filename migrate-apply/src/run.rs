@@ -20,7 +20,7 @@ use migrate_core::{
     ledger::{
         Ledger, audit,
         heartbeat::Heartbeat,
-        history,
+        history, inventories,
         lease::{self, Lease, Life, LockName, Terms},
         quote_literal,
     },
@@ -100,6 +100,8 @@ pub(crate) struct Run {
     guard: Option<Guard>,
     /// The server was looked for in vain: not to be looked for again.
     pub(crate) unreachable: Cell<bool>,
+    /// This run may have changed the schema, or a dead one that it ends for.
+    pub(crate) changed: bool,
     application: String,
     start: Instant,
 }
@@ -169,6 +171,7 @@ impl Run {
             heartbeat,
             guard,
             unreachable: Cell::new(false),
+            changed: false,
             application,
             start,
         })
@@ -182,6 +185,7 @@ impl Run {
             audit::append(session, &self.ledger, &line, None, Some(&self.run_id))
         })?;
         ctx.emit_line(line);
+        self.changed = true;
         fault::hit(Point::IntentWritten);
         Ok(())
     }
@@ -201,7 +205,7 @@ impl Run {
         self.reconnect_if_lost()?;
         interrupt::cancels(None);
         let head = audit::head(&self.session, &self.ledger)?;
-        let line = ctx.line(Record::ApplyFinished(ApplyFinished {
+        let mut line = ctx.line(Record::ApplyFinished(ApplyFinished {
             run_id: Some(self.run_id.clone()),
             direction: self.direction,
             status,
@@ -209,14 +213,15 @@ impl Run {
             pending,
             ms: self.start.elapsed().as_millis() as u64,
             audit_head: head,
+            schema_sha256: None,
         }));
-        match self.write_end(&line) {
+        match self.write_end(&mut line) {
             Err(Error::Database { source, .. }) if send::is_lost(&self.session, &source) => {
                 let session = self.connect_again()?;
                 let open = audit::open_run(&session, &self.ledger)?;
                 if open.is_some_and(|it| it.run_id == self.run_id) {
                     self.adopt(session)?;
-                    self.write_end(&line)?;
+                    self.write_end(&mut line)?;
                 }
             }
             written => written?,
@@ -225,9 +230,17 @@ impl Run {
         Ok(())
     }
 
-    fn write_end(&self, line: &Line) -> Result<()> {
+    /// The schema is read behind all that the run did, and its hash is in the same transaction as
+    /// the end of the run: where that is not written, no inventory counts for it.
+    fn write_end(&self, line: &mut Line) -> Result<()> {
         self.session.transaction(|session| {
             self.lease.fence(session, &self.ledger)?;
+            if self.changed
+                && let Record::ApplyFinished(finished) = &mut line.record
+            {
+                let digest = inventories::record(session, &self.ledger, &self.run_id)?;
+                finished.schema_sha256 = digest.map(|it| it.sha256);
+            }
             audit::append(session, &self.ledger, line, None, Some(&self.run_id))?;
             self.lease.delete(session, &self.ledger)
         })

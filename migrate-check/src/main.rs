@@ -7,6 +7,7 @@ mod list;
 mod place;
 mod report;
 mod runner;
+mod schema;
 mod selection;
 
 use std::process::ExitCode;
@@ -28,8 +29,9 @@ enum Command {
     /// List the checks that there are, with their meaning, hint, fix and SQL
     #[command(after_long_help = list::HELP)]
     List(list::Args),
-    /// Print the JSON Schema of all records
-    Schema,
+    /// Look for what somebody changed by hand since the last migration
+    #[command(after_long_help = schema::HELP)]
+    Schema(schema::Args),
     /// Print the man page
     #[command(hide = true)]
     Man,
@@ -39,12 +41,13 @@ fn main() -> ExitCode {
     let output = |command: &Command| match command {
         Command::Integrity(_) => Output::Report,
         Command::List(_) => Output::Rows,
-        Command::Schema | Command::Man => Output::Raw,
+        Command::Schema(args) => schema::output(args),
+        Command::Man => Output::Raw,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Integrity(args) => integrity::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
-        Command::Schema => ctx.print_schema(),
+        Command::Schema(args) => schema::run(&args, ctx),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
     })
 }

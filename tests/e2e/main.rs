@@ -33,6 +33,7 @@ mod pipes;
 mod plan_risk;
 mod records;
 mod refusals;
+mod schema_check;
 mod scratch;
 mod session_state;
 mod shop;

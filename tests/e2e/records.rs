@@ -111,7 +111,9 @@ impl Seen {
         let value: Value = serde_json::from_str(line).unwrap();
         let tool = value["tool"].as_str().unwrap();
         let schema = self.schemas.entry(tool.to_owned()).or_insert_with(|| {
-            let printed = world.run(&format!("{tool} schema")).stdout;
+            // Whose schema `migrate-check schema` means is the database's.
+            let command = if tool == "migrate-check" { "schema records" } else { "schema" };
+            let printed = world.run(&format!("{tool} {command}")).stdout;
             Validator::new(&serde_json::from_str(&printed).unwrap()).unwrap()
         });
         assert_valid(schema, &value);

@@ -158,11 +158,17 @@ fn compare(
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.change {
-            Change::Missing => write!(f, "{} {} is missing", self.kind, self.name),
-            Change::Extra => write!(f, "{} {} is not expected", self.kind, self.name),
+        write!(f, "{} {} {}", self.kind, self.name, self.change)
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Missing => f.write_str("is missing"),
+            Change::Extra => f.write_str("is not expected"),
             Change::Changed(attributes) => {
-                write!(f, "{} {} changed: ", self.kind, self.name)?;
+                f.write_str("changed: ")?;
                 for (index, attribute) in attributes.iter().enumerate() {
                     let gap = if index == 0 { "" } else { "; " };
                     write!(f, "{gap}{attribute}")?;
