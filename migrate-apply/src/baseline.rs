@@ -8,6 +8,7 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     ledger::{audit, history, history::Status, inventories, script},
+    lint::{self, Sizes},
     migration::{Migration, dir, version::Version},
     record::{Direction, Line, MigrationBaselined, Record},
 };
@@ -70,7 +71,7 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
                     status: Status::Applied,
                     execution_ms: Some(0),
                     estimate_ms: None,
-                    risk: crate::plan::risk(migration).ok(),
+                    risk: lint::risk(migration, &Sizes::default()).ok(),
                     run_id: &run.run_id,
                     error: None,
                 },

@@ -20,6 +20,7 @@ pub mod fault;
 pub mod interrupt;
 pub mod inventory;
 pub mod ledger;
+pub mod lint;
 mod man;
 pub mod migration;
 pub mod plan;
