@@ -3,6 +3,7 @@
 mod catalogue;
 mod definition;
 mod integrity;
+mod lint;
 mod list;
 mod place;
 mod report;
@@ -26,6 +27,9 @@ enum Command {
     /// Look for data that breaks its own rules: orphans, broken indexes, duplicate keys, …
     #[command(after_long_help = integrity::HELP)]
     Integrity(integrity::Args),
+    /// Say what is dangerous about migrations, and what to do instead
+    #[command(after_long_help = lint::HELP)]
+    Lint(lint::Args),
     /// List the checks that there are, with their meaning, hint, fix and SQL
     #[command(after_long_help = list::HELP)]
     List(list::Args),
@@ -39,13 +43,14 @@ enum Command {
 
 fn main() -> ExitCode {
     let output = |command: &Command| match command {
-        Command::Integrity(_) => Output::Report,
+        Command::Integrity(_) | Command::Lint(_) => Output::Report,
         Command::List(_) => Output::Rows,
         Command::Schema(args) => schema::output(args),
         Command::Man => Output::Raw,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Integrity(args) => integrity::run(&args, ctx),
+        Command::Lint(args) => lint::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
         Command::Schema(args) => schema::run(&args, ctx),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),

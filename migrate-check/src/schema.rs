@@ -288,6 +288,8 @@ fn answer(message: String, hint: &str) -> Check {
         sqlstate: None,
         file: None,
         line: None,
+        risk: None,
+        estimate_ms: None,
         ms: 0,
     }
 }

@@ -151,6 +151,11 @@ impl Config {
     }
 
     /// The database to work on.
+    /// Whether somebody says which database; libpq's own defaults aside.
+    pub fn names_database(&self) -> bool {
+        self.database_url.is_some()
+    }
+
     pub fn target(&self) -> Result<Target> {
         Target::resolve(self.database_url.as_deref(), &process_variables)
     }
