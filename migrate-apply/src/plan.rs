@@ -65,7 +65,8 @@ fn step(pending: &Pending<'_>, sizes: &Sizes) -> Result<PlanStep> {
     let step = Step::up(pending)?;
     let verdict = lint::verdict(pending.migration, sizes)?;
     let mut findings = crate::validate::findings_of(pending.migration)?;
-    findings.extend(verdict.findings.iter().map(|it| it.finding(pending.migration)));
+    let matters = verdict.findings.iter().filter(|it| !it.is_taste());
+    findings.extend(matters.map(|it| it.finding(pending.migration)));
     Ok(PlanStep {
         version: step.version.clone(),
         name: step.name.clone(),

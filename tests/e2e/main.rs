@@ -21,6 +21,7 @@ mod histories;
 mod impact_guard;
 mod inventory;
 mod journalled;
+mod lint;
 mod live_progress;
 mod lock;
 mod lock_budget;

@@ -76,6 +76,11 @@ impl Found {
         }
     }
 
+    /// Whether it is neither dangerous nor somebody's decision: for `migrate-check lint` alone.
+    pub fn is_taste(&self) -> bool {
+        self.severity == Severity::Info && self.risk == Risk::Low && self.allowed.is_none()
+    }
+
     /// As `validate` and `plan` say it.
     pub fn finding(&self, migration: &Migration) -> Finding {
         let allowed = self.allowed.as_ref().map(|it| format!(" (allowed: {it})"));
@@ -236,4 +241,53 @@ fn concern(
         statement,
         ..Found::at(at)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::migration::{dir::join, file};
+
+    fn codes(sql: &str) -> BTreeSet<String> {
+        let file = file::parse_unnamed("f.sql", sql.as_bytes().to_vec()).unwrap();
+        let migration = join(vec![file]).unwrap().remove(0);
+        verdict(&migration, &Sizes::default())
+            .unwrap()
+            .findings
+            .into_iter()
+            .map(|it| it.code)
+            .collect()
+    }
+
+    /// What squawk would say of these is said by the table of facts, and is allowed by either name.
+    #[test]
+    fn what_squawk_knows_and_we_leave_out_is_said_by_us() {
+        for (rule, sql) in [
+            ("require-concurrent-index-creation", "create index i on t (a)"),
+            ("require-concurrent-index-deletion", "drop index i"),
+            ("constraint-missing-not-valid", "alter table t add constraint c check (a > 0)"),
+            ("adding-foreign-key-constraint", "alter table t add foreign key (a) references p"),
+            ("adding-field-with-default", "alter table t add a uuid default gen_random_uuid()"),
+            ("changing-column-type", "alter table t alter a type bigint"),
+            ("adding-not-nullable-field", "alter table t alter a set not null"),
+            ("adding-serial-primary-key-field", "alter table t add primary key (a)"),
+            ("adding-required-field", "alter table t add a int not null"),
+            ("disallowed-unique-constraint", "alter table t add unique (a)"),
+            ("ban-drop-column", "alter table t drop a"),
+            ("ban-drop-table", "drop table t"),
+            ("ban-drop-schema", "drop schema s cascade"),
+            ("ban-drop-type", "drop type m cascade"),
+            ("ban-truncate-cascade", "truncate t cascade"),
+            ("require-concurrent-partition-detach", "alter table t detach partition p"),
+            ("require-concurrent-reindex", "reindex table t"),
+            ("prefer-repack", "-- migrate:up transaction:false\nvacuum full t"),
+            ("ban-alter-domain-with-add-constraint", "alter domain d add check (value > 0)"),
+        ] {
+            let found = codes(sql);
+            let named = |code: &String| squawk::also_called(code).any(|it| it == rule);
+            assert!(found.iter().any(named), "{rule}: {sql}: {found:?}");
+        }
+    }
 }

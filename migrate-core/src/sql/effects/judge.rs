@@ -82,10 +82,13 @@ fn concern(Action { class, relation }: &Action) -> Option<Concern> {
         Work::ScanUnless(saving) => format!("reads all of {relation}, unless {saving}"),
         Work::Rewrite => format!("writes all of {relation} anew"),
         Work::RewriteUnless(saving) => format!("writes all of {relation} anew, unless {saving}"),
+        // Short, but there is a way that stops nobody.
+        Work::Brief if facts.instead.is_some() => format!("shuts {relation} for a moment"),
         Work::Brief | Work::Rows => return None,
     };
     let waits = match facts.lock {
         _ if facts.destroys => "",
+        Some(_) if facts.work == Work::Brief => "; whoever comes later queues up behind it",
         Some(lock) if lock.blocks_reads() => "; nobody can read or write meanwhile",
         Some(lock) if lock.blocks_writes() => "; nobody can write meanwhile",
         Some(_) => return None,
