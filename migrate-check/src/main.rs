@@ -6,6 +6,7 @@ mod integrity;
 mod lint;
 mod list;
 mod place;
+mod rehearse;
 mod report;
 mod runner;
 mod schema;
@@ -19,7 +20,7 @@ static TOOL: Tool = Tool {
     name: "migrate-check",
     about: "Ask a PostgreSQL database whether its data, its schema and its state are sound",
     examples: include_str!("examples.txt"),
-    records: &["check", "error"],
+    records: &["check", "rehearsal", "error"],
 };
 
 #[derive(clap::Subcommand)]
@@ -33,6 +34,9 @@ enum Command {
     /// List the checks that there are, with their meaning, hint, fix and SQL
     #[command(after_long_help = list::HELP)]
     List(list::Args),
+    /// Try what is pending on a throwaway copy: up, checks, down, up
+    #[command(after_long_help = rehearse::HELP)]
+    Rehearse(rehearse::Args),
     /// Look for what somebody changed by hand since the last migration
     #[command(after_long_help = schema::HELP)]
     Schema(schema::Args),
@@ -43,7 +47,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let output = |command: &Command| match command {
-        Command::Integrity(_) | Command::Lint(_) => Output::Report,
+        Command::Integrity(_) | Command::Lint(_) | Command::Rehearse(_) => Output::Report,
         Command::List(_) => Output::Rows,
         Command::Schema(args) => schema::output(args),
         Command::Man => Output::Raw,
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Command::Integrity(args) => integrity::run(&args, ctx),
         Command::Lint(args) => lint::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
+        Command::Rehearse(args) => rehearse::run(&args, ctx),
         Command::Schema(args) => schema::run(&args, ctx),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
     })

@@ -151,6 +151,11 @@ impl Config {
     }
 
     /// The database to work on.
+    /// It may hold a password: for the environment of a program, never for its arguments.
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
     /// Whether somebody says which database; libpq's own defaults aside.
     pub fn names_database(&self) -> bool {
         self.database_url.is_some()

@@ -2,6 +2,7 @@
 
 mod check;
 mod dry_run;
+mod rehearsal;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
@@ -217,6 +218,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
         Record::Check(it) => check::check(it),
         Record::CheckSummary(it) => check::summary(it),
+        Record::Rehearsal(it) => rehearsal::rehearsal(it),
         Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) => return None,

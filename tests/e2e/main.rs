@@ -34,6 +34,7 @@ mod pipes;
 mod plan_risk;
 mod records;
 mod refusals;
+mod rehearse;
 mod schema_check;
 mod scratch;
 mod session_state;

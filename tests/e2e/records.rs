@@ -205,6 +205,15 @@ fn runs_of_check(seen: &mut Seen) {
     for command in ["integrity --only orphans", "integrity", "list"] {
         seen.take(&world, &world.run(&format!("migrate-check {command}")));
     }
+    let world = world
+        .migration(
+            "1_t.sql",
+            "-- migrate:up\ncreate table t (id int);\n-- migrate:down\ndrop table t;",
+        )
+        .file("queries.sql", "select * from users");
+    for command in ["schema", "lint", "rehearse --queries queries.sql"] {
+        seen.take(&world, &world.run(&format!("migrate-check {command}")));
+    }
 }
 
 fn all_types() -> Vec<String> {

@@ -8,6 +8,7 @@ mod check;
 mod dry_run;
 mod listing;
 mod lock;
+mod rehearsal;
 pub mod schema;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
+pub use rehearsal::*;
 
 /// The version of the record format.
 pub const VERSION: u8 = 1;
@@ -97,6 +99,8 @@ pub enum Record {
     CheckSummary(CheckSummary),
     #[serde(rename = "check.definition")]
     CheckDefinition(CheckDefinition),
+    #[serde(rename = "rehearsal")]
+    Rehearsal(Rehearsal),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -137,6 +141,7 @@ impl Record {
             Record::Check(_) => "check",
             Record::CheckSummary(_) => "check.summary",
             Record::CheckDefinition(_) => "check.definition",
+            Record::Rehearsal(_) => "rehearsal",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Error(_) => "error",
