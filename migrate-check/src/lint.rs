@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use migrate_core::{
@@ -132,7 +132,7 @@ fn answers(migration: &Migration, verdict: Result<Verdict>, rules: &Selection) -
     let mut checks: Vec<Check> = picked.map(of_finding).collect();
     let dangers = checks.iter().filter(|it| it.status > CheckStatus::Skip).count();
     let mut message = format!("risk {}", verdict.risk);
-    if let Some(estimate) = verdict.estimate {
+    if let Some(estimate) = verdict.estimate.filter(|it| *it >= Duration::from_millis(100)) {
         message += &format!(", about {}", took(estimate.as_millis() as u64));
     }
     checks.push(Check {

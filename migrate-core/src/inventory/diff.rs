@@ -113,7 +113,8 @@ fn columns(inventory: &Inventory) -> HashMap<&str, Vec<&str>> {
     let mut tables: HashMap<&str, Vec<(u64, &str)>> = HashMap::new();
     for object in inventory.objects().iter().filter(|it| it.kind == "column") {
         if let (Some(table), Some(position)) = (object.owner(), object.position()) {
-            let column = &object.name[(table.len() + 1).min(object.name.len())..];
+            let column = object.name.strip_prefix(table).unwrap_or(&object.name);
+            let column = column.strip_prefix('.').unwrap_or(column);
             tables.entry(table).or_default().push((position, column));
         }
     }

@@ -238,6 +238,18 @@ mod tests {
         assert_eq!(known_to(sql, 140_000), sql);
     }
 
+    /// What is left for an older server is still SQL.
+    #[test]
+    fn each_query_can_be_parsed_for_every_version() {
+        for version in (12..=18).map(|it| it * 10_000) {
+            for kind in KINDS {
+                let sql = known_to(kind, version);
+                let errors = squawk_syntax::SourceFile::parse(&sql).errors();
+                assert!(errors.is_empty(), "for {version}: {errors:?}\n{sql}");
+            }
+        }
+    }
+
     #[test]
     fn a_text_that_is_no_inventory_names_its_line() {
         assert_eq!(Inventory::parse("\n{\"kind\": \"x\"}\n".to_owned()), Err(2));
