@@ -5,7 +5,7 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     ledger::history,
-    lint::{self, Sizes},
+    lint::{self, Sizes, Verdict},
     migration::{Migration, dir, risk::Risk, version::Version},
     plan::{self, Known},
     record::{Finding, MigrationState, PendingRow, Record, Severity, Validation},
@@ -50,15 +50,19 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         findings.extend(findings_of(file)?);
         findings.extend(unmet(file, &files));
     }
+    let mut pending = Vec::new();
     for file in known.iter().filter_map(to_run) {
-        findings.extend(dangers(file, &sizes));
+        // A file that cannot be parsed is a finding already.
+        let verdict = lint::verdict(file, &sizes).ok();
+        let risk = verdict.as_ref().map_or(Risk::High, |it| it.risk);
+        pending.push(PendingRow { version: file.version.clone(), file: file.file.clone(), risk });
+        findings.extend(verdict.iter().flat_map(|it| dangers(it, file)));
     }
     // What is applied is past planning for.
     let planned = ["irreversible", "requirement_missing"];
     findings.retain(|it| !planned.contains(&it.code.as_str()) || is_pending(&known, it));
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count() as u32;
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let pending = known.iter().filter_map(to_run).map(|it| pending(it, &sizes)).collect();
     for finding in findings {
         ctx.emit(Record::Finding(finding));
     }
@@ -83,18 +87,10 @@ fn to_run<'a>(known: &Known<'a>) -> Option<&'a Migration> {
     })
 }
 
-fn pending(file: &Migration, sizes: &Sizes) -> PendingRow {
-    // A file that cannot be parsed is a finding already.
-    let risk = lint::risk(file, sizes).unwrap_or(Risk::High);
-    PendingRow { version: file.version.clone(), file: file.file.clone(), risk }
-}
-
 /// What would fail or hurt others; matters of taste are for `migrate-check lint`.
-fn dangers(file: &Migration, sizes: &Sizes) -> Vec<Finding> {
-    // A file that cannot be parsed is a finding already.
-    let verdict = lint::verdict(file, sizes).ok();
-    let findings = verdict.into_iter().flat_map(|it| it.findings);
-    findings.filter(|it| it.severity > Severity::Info).map(|it| it.finding(file)).collect()
+fn dangers(verdict: &Verdict, file: &Migration) -> Vec<Finding> {
+    let found = verdict.findings.iter().filter(|it| it.severity > Severity::Info);
+    found.map(|it| it.finding(file)).collect()
 }
 
 /// Requirements that no `up` can meet: it goes by the order of versions.

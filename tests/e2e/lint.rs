@@ -224,3 +224,28 @@ fn what_would_fail_makes_validate_fail() {
         outcome.of_type("finding").iter().map(|it| it["code"].clone()).collect();
     assert_eq!(codes, ["irreversible", "update-order-limit"]);
 }
+
+#[test]
+fn functions_that_stand_in_the_way_of_ours_are_not_called() {
+    let world = World::new().migration("1_t.sql", "alter table t alter a set not null");
+    let database = world.query("current_database()");
+    world.execute(&format!(
+        "create table t (a int); insert into t values (1);
+         create schema evil;
+         create function evil.to_regclass(text) returns regclass language plpgsql
+             as $$ begin raise 'hijacked'; end $$;
+         create function evil.unnest(text[]) returns setof text language plpgsql
+             as $$ begin raise 'hijacked'; end $$;
+         create function evil.oideq(oid, oid) returns boolean language plpgsql
+             as $$ begin raise 'hijacked'; end $$;
+         create operator evil.= (leftarg = oid, rightarg = oid, function = evil.oideq);
+         create function evil.format_type(oid, integer) returns text language plpgsql
+             as $$ begin raise 'hijacked'; end $$;
+         alter database {database} set search_path = evil, pg_catalog, public"
+    ));
+    let outcome = world.run("migrate-check lint").expect(Exit::Ok);
+    let message = outcome.of_type("check")[0]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("; 82 rows, "), "{message}");
+    let dump = world.run("migrate-check schema dump").expect(Exit::Ok).stdout;
+    assert!(dump.contains("evil.format_type"), "{dump}");
+}
