@@ -2,6 +2,7 @@
 
 mod catalogue;
 mod definition;
+mod input;
 mod integrity;
 mod lint;
 mod list;
