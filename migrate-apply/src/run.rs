@@ -9,6 +9,7 @@ use std::{
 };
 
 use migrate_core::{
+    anchor,
     connect::{session::Session, target::Database},
     ctx::Ctx,
     error::{Error, Result},
@@ -209,7 +210,20 @@ impl Run {
             }
         }
         said.into_iter().for_each(|line| ctx.emit_line(line));
+        self.keep_anchor(ctx);
         Ok(())
+    }
+
+    /// Keeps the head of the log outside of the database, where the configuration says so.
+    fn keep_anchor(&self, ctx: &Ctx) {
+        let Some(path) = &ctx.config.anchors else { return };
+        match audit::head(&self.session, &self.ledger) {
+            Ok(Some(head)) => {
+                anchor::keep(path, ctx.now(), self.session.facts(), self.ledger.schema(), &head);
+            }
+            Ok(None) => (),
+            Err(err) => log::warn!("the head of the audit log was not kept: {err}"),
+        }
     }
 
     /// `said` is the record once it may stand in the audit log, though no answer came.

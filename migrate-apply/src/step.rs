@@ -143,6 +143,7 @@ impl Step {
             direction: self.direction,
             checksum: self.checksum.clone(),
             down_checksum: self.way_back.as_ref().map(|(_, checksum)| checksum.clone()),
+            down_transaction: self.way_back.as_ref().map(|(script, _)| script.transaction),
             statements: totals.statements,
             rows: totals.rows,
             execution_ms: execution_ms.unsigned_abs(),

@@ -14,7 +14,9 @@ use serde::{Deserialize, Deserializer};
 use crate::{
     connect::{session::Facts, target::Target},
     error::{Error, Result},
+    gate,
     migration::risk::Risk,
+    record::Identity,
 };
 
 /// What the command line says.
@@ -41,6 +43,10 @@ pub struct Config {
     pub retry_budget: Duration,
     pub pin: Option<Pin>,
     pub require: Require,
+    /// The file in which the head of the audit log is kept after each run.
+    pub anchors: Option<PathBuf>,
+    /// The keys whose signatures approve plans, as `ssh-keygen -Y verify -f` reads them.
+    pub allowed_signers: Option<PathBuf>,
     /// The gates of every environment, for a ledger that remembers its own.
     environments: BTreeMap<String, Environment>,
     database_url: Option<String>,
@@ -51,6 +57,8 @@ pub struct Config {
 struct File {
     migrations: Option<PathBuf>,
     ledger_schema: Option<String>,
+    anchors: Option<PathBuf>,
+    allowed_signers: Option<PathBuf>,
     #[serde(default)]
     env: BTreeMap<String, Environment>,
 }
@@ -72,6 +80,8 @@ struct Environment {
     #[serde(default, deserialize_with = "duration")]
     retry_budget: Option<Duration>,
     pin: Option<Pin>,
+    anchors: Option<PathBuf>,
+    allowed_signers: Option<PathBuf>,
     #[serde(default)]
     require: Require,
 }
@@ -91,6 +101,8 @@ pub struct Pin {
 pub struct Require {
     pub backup: Option<RequireBackup>,
     pub approvals: Option<u32>,
+    /// How well an approver's identity must be proven.
+    pub approved_by: Option<Identity>,
     pub rehearsal: Option<bool>,
     pub max_risk: Option<Risk>,
     pub preflight: Option<bool>,
@@ -101,6 +113,7 @@ pub struct Require {
 pub struct RequireBackup {
     #[serde(default, deserialize_with = "duration")]
     pub max_age: Option<Duration>,
+    #[serde(default, deserialize_with = "level")]
     pub verified: Option<String>,
 }
 
@@ -144,6 +157,10 @@ impl Config {
             retry_budget: environment.retry_budget.unwrap_or(Duration::from_secs(600)),
             pin: environment.pin,
             require: environment.require,
+            anchors: variables("MIGRATE_ANCHORS")
+                .map(PathBuf::from)
+                .or_else(|| environment.anchors.or(file.anchors).map(from_file)),
+            allowed_signers: environment.allowed_signers.or(file.allowed_signers).map(from_file),
             environments: file.env,
             env: flags.env,
             database_url,
@@ -151,11 +168,6 @@ impl Config {
     }
 
     /// The database to work on.
-    /// It may hold a password: for the environment of a program, never for its arguments.
-    pub fn database_url(&self) -> Option<&str> {
-        self.database_url.as_deref()
-    }
-
     /// Whether somebody says which database; libpq's own defaults aside.
     pub fn names_database(&self) -> bool {
         self.database_url.is_some()
@@ -183,6 +195,11 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// The URL or keyword string of the database, for a program that is run on the same one.
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
     }
 
     /// The gates of the environment that a ledger was made under.
@@ -301,6 +318,18 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     crate::cli::duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
+/// A level that there isn't would never be reached.
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if gate::LEVELS.contains(&text.as_str()) {
+        return Ok(Some(text));
+    }
+    Err(serde::de::Error::custom(format!(
+        "`{text}` is no level of a backup: {}",
+        gate::LEVELS.join(", ")
+    )))
+}
+
 fn lock_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::cli::lock_timeout(&text).map(Some).map_err(serde::de::Error::custom)
@@ -322,12 +351,6 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
         Either::Text(text) => text,
         Either::Number(number) => number.to_string(),
     }))
-}
-
-/// Gives the settings of one database to the tests below.
-#[cfg(test)]
-fn dsn(config: &Config) -> Option<&str> {
-    config.database_url.as_deref()
 }
 
 #[cfg(test)]
@@ -364,7 +387,7 @@ mod tests {
     #[test]
     fn an_environment_brings_its_database_limits_and_gates() {
         let config = config(Some("production"), None, None).unwrap();
-        assert_eq!(dsn(&config), Some("host=prod dbname=shop"));
+        assert_eq!(config.database_url(), Some("host=prod dbname=shop"));
         assert_eq!(config.lock_timeout, Duration::from_millis(250));
         assert_eq!(config.require.approvals, Some(2));
         assert_eq!(config.require.max_risk, Some(Risk::High));
@@ -374,8 +397,9 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_variable_and_the_variable_beats_nothing_else() {
-        let picked =
-            |variable, flag| dsn(&config(None, variable, flag).unwrap()).map(str::to_owned);
+        let picked = |variable, flag| {
+            config(None, variable, flag).unwrap().database_url().map(str::to_owned)
+        };
         assert_eq!(picked(Some("host=a"), Some("host=b")).as_deref(), Some("host=b"));
         assert_eq!(picked(Some("host=a"), None).as_deref(), Some("host=a"));
         assert_eq!(picked(None, None), None);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     cli::{CommonArgs, Format, Tool},
@@ -40,6 +41,20 @@ impl Ctx {
     /// Whether a person reads stdout.
     pub fn for_people(&self) -> bool {
         self.format == Format::Text
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether nobody reads stdout any more: of use to what has no end of its own.
+    pub fn output_is_lost(&self) -> bool {
+        let stdout = io::stdout();
+        // Of a pipe this tells that its reader has gone, before anything is written.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        self.lost_output.is_some()
+            || poll(&mut polled, Some(&Timespec::default())).is_ok()
+                && polled[0].revents().contains(PollFlags::ERR)
     }
 
     /// The time, which tests of a debug build may set with `MIGRATE_NOW`.
@@ -86,6 +101,11 @@ impl Ctx {
             self.flush_rows();
             self.write_lines(&lines);
         }
+    }
+
+    /// Writes text that is no record, such as a page of HTML.
+    pub fn print(&mut self, text: &[u8]) {
+        self.write(text);
     }
 
     /// Prints the JSON Schema of all records that a tool may print.

@@ -28,9 +28,14 @@ pub enum Point {
     BeforeFinish,
     /// All is done, but the run has not ended.
     BeforeEnd,
+    /// The file of an archive is there, and the rows are in the table, too.
+    ArchiveWritten,
+    /// The rows are removed, but not committed.
+    ArchiveRemoved,
 }
 
 impl Point {
+    /// Those that a run of migrations passes.
     pub const ALL: [Point; 9] = [
         Point::LeaseTaken,
         Point::IntentWritten,
@@ -54,6 +59,8 @@ impl Point {
             Point::StatementRun => "statement_run",
             Point::BeforeFinish => "before_finish",
             Point::BeforeEnd => "before_end",
+            Point::ArchiveWritten => "archive_written",
+            Point::ArchiveRemoved => "archive_removed",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
+mod audit;
 mod check;
 mod dry_run;
 mod rehearsal;
@@ -15,7 +16,7 @@ use crate::record::{
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
 pub(crate) fn is_row(record: &Record) -> bool {
-    matches!(record, Record::Migration(_) | Record::Lock(_))
+    matches!(record, Record::Migration(_) | Record::Lock(_) | Record::History(_))
 }
 
 /// A listing; all rows are of one type.
@@ -26,6 +27,7 @@ pub(crate) fn table(rows: &[Line]) -> String {
         let (head, cells) = match &line.record {
             Record::Migration(row) => migration(row),
             Record::Lock(row) => lock(row),
+            Record::History(row) => audit::history(row),
             _ => continue,
         };
         if index == 0 {
@@ -216,12 +218,21 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             it.token
         ),
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
+        Record::Audit(it) => audit::row(it),
+        Record::AuditNoted(it) => format!("✓ Noted: {}", escape(&it.text)),
+        Record::AuditVerified(it) => audit::verified(it),
+        Record::AuditDamaged(it) => audit::damaged(it),
+        Record::AuditArchived(it) => {
+            format!("✓ {} moved to {}", counted(it.rows, "row"), escape(&it.file))
+        }
+        Record::PlanApproved(it) => audit::approved(it),
+        Record::Gate(it) => audit::gate(it),
         Record::Check(it) => check::check(it),
         Record::CheckSummary(it) => check::summary(it),
         Record::Rehearsal(it) => rehearsal::rehearsal(it),
         Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
-        Record::Migration(_) | Record::Lock(_) => return None,
+        Record::Migration(_) | Record::Lock(_) | Record::History(_) => return None,
     })
 }
 

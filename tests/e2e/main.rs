@@ -5,6 +5,12 @@
 
 mod apply;
 mod architecture;
+mod audit_archive;
+mod audit_log;
+mod audit_proof;
+mod audit_relied_on;
+mod audit_report;
+mod audit_verify;
 mod batch;
 mod batch_resume;
 mod check_integrity;
@@ -16,6 +22,7 @@ mod dry_run_copy;
 mod dry_run_here;
 mod errors;
 mod failover;
+mod gates;
 mod harness_works;
 mod histories;
 mod impact_guard;

@@ -3,7 +3,7 @@
 pub(crate) mod advisory;
 pub mod audit;
 pub mod breaking;
-mod claim;
+pub mod claim;
 pub mod heartbeat;
 pub mod history;
 pub mod inventories;
@@ -22,6 +22,7 @@ use crate::{
     record::{LedgerCreated, Line},
 };
 
+const OBJECTS: &str = include_str!("../../sql/ledger_objects.sql");
 const STATE: &str = include_str!("../../sql/ledger_state.sql");
 const TABLES: &str = include_str!("../../sql/ledger_tables.sql");
 const CREATE: [&str; 6] = [
@@ -29,7 +30,7 @@ const CREATE: [&str; 6] = [
     include_str!("../../sql/history_create.sql"),
     include_str!("../../sql/scripts_create.sql"),
     include_str!("../../sql/progress_create.sql"),
-    include_str!("../../sql/audit_create.sql"),
+    audit::CREATE,
     inventories::CREATE,
 ];
 /// A ledger of an earlier version lacks it until a run ends.
@@ -132,6 +133,14 @@ impl Ledger {
         }
         let there = rows.iter().filter(|it| it.get::<_, &str>("name") != LATER).count();
         Ok(if there < TABLE_COUNT { Presence::Absent } else { Presence::Present })
+    }
+
+    /// The numbers of its tables, indexes and sequences, as an array's text.
+    pub fn objects(&self, session: &Session) -> Result<String> {
+        let row = session
+            .query_one(OBJECTS, &[&self.schema])
+            .map_err(Error::database("look for the ledger's objects"))?;
+        Ok(row.get("objects"))
     }
 
     /// A query for what no migration may change: two answers in one transaction differ where one did.

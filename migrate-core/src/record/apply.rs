@@ -153,6 +153,9 @@ pub struct MigrationApplied {
     /// Of the down SQL that is kept in the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    /// Whether that runs in a transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
     pub statements: u64,
     pub rows: u64,
     pub execution_ms: u64,
@@ -265,6 +268,8 @@ pub struct MigrationResolved {
     /// Of the way back that is kept for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
     /// The hash of the schema then, as `_migration_inventories` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_sha256: Option<String>,
@@ -285,6 +290,8 @@ pub struct MigrationBaselined {
     pub checksum: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
     /// The hash of the schema then, as `_migration_inventories` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_sha256: Option<String>,

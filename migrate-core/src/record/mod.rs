@@ -4,6 +4,7 @@
 //! with another meaning, raises [`VERSION`].
 
 mod apply;
+mod audit;
 mod check;
 mod dry_run;
 mod listing;
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use apply::*;
+pub use audit::*;
 pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
@@ -105,6 +107,22 @@ pub enum Record {
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
     CommandFinished(CommandFinished),
+    #[serde(rename = "audit")]
+    Audit(AuditRow),
+    #[serde(rename = "audit.noted")]
+    AuditNoted(AuditNoted),
+    #[serde(rename = "audit.verified")]
+    AuditVerified(AuditVerified),
+    #[serde(rename = "audit.damaged")]
+    AuditDamaged(AuditDamaged),
+    #[serde(rename = "audit.archived")]
+    AuditArchived(AuditArchived),
+    #[serde(rename = "history")]
+    History(HistoryRow),
+    #[serde(rename = "plan.approved")]
+    PlanApproved(PlanApproved),
+    #[serde(rename = "gate")]
+    Gate(Gate),
     #[serde(rename = "error")]
     Error(ErrorRecord),
 }
@@ -144,6 +162,14 @@ impl Record {
             Record::Rehearsal(_) => "rehearsal",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
+            Record::Audit(_) => "audit",
+            Record::AuditNoted(_) => "audit.noted",
+            Record::AuditVerified(_) => "audit.verified",
+            Record::AuditDamaged(_) => "audit.damaged",
+            Record::AuditArchived(_) => "audit.archived",
+            Record::History(_) => "history",
+            Record::PlanApproved(_) => "plan.approved",
+            Record::Gate(_) => "gate",
             Record::Error(_) => "error",
         }
     }
