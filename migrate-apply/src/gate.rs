@@ -33,35 +33,67 @@ pub(crate) struct Gates {
 /// The plan that is judged.
 pub(crate) struct Subject {
     hash: String,
+    /// The plan that stopped part way and of which this is the rest: what was said about it holds.
+    rest_of: Option<String>,
     authors: Vec<String>,
     riskiest: Option<(String, Risk)>,
 }
 
 impl Subject {
     pub(crate) fn new(
+        files: &[Migration],
         pending: &[Pending<'_>],
         runs: &[history::Run],
         session: &Session,
         ledger: &Ledger,
-    ) -> Subject {
+    ) -> Result<Subject> {
         let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
         // As `plan` says it: on the tables that there are.
         let sizes = verdict::sizes(session, migrations.iter().copied()).unwrap_or_default();
         let risks = migrations.iter().map(|it| (it, lint::risk(it, &sizes).unwrap_or(Risk::High)));
         let riskiest = risks.max_by_key(|(_, risk)| *risk);
-        Subject {
-            hash: up::plan_hash(&migrations, runs, session, ledger),
+        Ok(Subject {
+            hash: up::plan_hash(&migrations, plan::newest(runs), session, ledger),
+            rest_of: rest_of(files, &migrations, runs, session, ledger)?,
             authors: migrations.iter().filter_map(|it| it.author.clone()).collect(),
             riskiest: riskiest.map(|(it, risk)| (format!("{} `{}`", it.version, it.name), risk)),
-        }
+        })
     }
+}
+
+/// The plan that was begun last, if these are what it has left, unchanged: one that stopped part way
+/// is finished under the evidence that it was begun with.
+fn rest_of(
+    files: &[Migration],
+    pending: &[&Migration],
+    runs: &[history::Run],
+    session: &Session,
+    ledger: &Ledger,
+) -> Result<Option<String>> {
+    let Some(first) = pending.first() else { return Ok(None) };
+    // Nothing was ever applied: nothing can have stopped part way. The ledger may not be there.
+    let Some(begun) =
+        (!runs.is_empty()).then(|| audit::last_plan(session, ledger)).transpose()?.flatten()
+    else {
+        return Ok(None);
+    };
+    let whole: Vec<&Migration> =
+        files.iter().filter(|it| begun.versions.contains(&it.version)).collect();
+    let left = whole.iter().skip_while(|it| it.version != first.version);
+    if !left.map(|it| &it.version).eq(pending.iter().map(|it| &it.version)) {
+        return Ok(None);
+    }
+    let others: Vec<history::Run> =
+        runs.iter().filter(|it| !begun.versions.contains(&it.version)).cloned().collect();
+    let then = up::plan_hash(&whole, plan::newest(&others), session, ledger);
+    Ok((then == begun.plan_hash).then_some(then))
 }
 
 /// Looks at the gates before anything is locked or written: whoever is refused has changed nothing.
 /// Nothing where none is required.
 pub(crate) fn before_the_lock(
     place: &Place,
-    subject: impl FnOnce() -> Subject,
+    subject: impl FnOnce() -> Result<Subject>,
     backup: Option<Value>,
     reason: Option<&str>,
     ctx: &mut Ctx,
@@ -70,7 +102,7 @@ pub(crate) fn before_the_lock(
     if require == Require::default() && environment.is_none() {
         return Ok(None);
     }
-    let subject = subject();
+    let subject = subject()?;
     let preflight = (require.preflight == Some(true)).then(|| preflight(&subject.hash, ctx));
     let reason = reason.map(str::to_owned);
     let gates = Gates { require, backup, reason, preflight, environment };
@@ -97,7 +129,7 @@ impl Gates {
     ) -> Result<(String, Vec<String>)> {
         let runs = history::look(session, ledger)?;
         let pending = plan::pending(files, &runs, choice)?;
-        let subject = Subject::new(&pending, &runs, session, ledger);
+        let subject = Subject::new(files, &pending, &runs, session, ledger)?;
         let judged = self.judge(session, Some(ledger), &subject, ctx)?;
         ctx.emit_together(judged.iter().cloned().map(Record::Gate).collect());
         if judged.iter().any(|it| it.status == GateStatus::Fail) {
@@ -115,7 +147,7 @@ impl Gates {
         if overrides.is_empty() && self.reason.is_some() {
             log::info!("every gate lets the plan through: `--override` was not needed");
         }
-        Ok((subject.hash, overrides))
+        Ok((subject.rest_of.unwrap_or(subject.hash), overrides))
     }
 
     fn judge(
@@ -129,7 +161,12 @@ impl Gates {
             None => Evidence::default(),
             Some(ledger) => {
                 let signers = ctx.config.allowed_signers.as_deref();
-                Evidence::read(session, ledger, &self.require, &subject.hash, signers)?
+                let hashes: Vec<&str> = [&subject.hash]
+                    .into_iter()
+                    .chain(&subject.rest_of)
+                    .map(String::as_str)
+                    .collect();
+                Evidence::read(session, ledger, &self.require, &hashes, signers)?
             }
         };
         if let Some(record) = &self.backup {

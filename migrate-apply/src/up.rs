@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let mut gates = None;
     // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
     if args.dry_run != Some(dry_run::Mode::Copy) {
-        let subject = || Subject::new(&pending, runs, &place.session, &place.ledger);
+        let subject = || Subject::new(files, &pending, runs, &place.session, &place.ledger);
         let reason = args.override_reason.as_deref();
         gates = gate::before_the_lock(&place, subject, backup, reason, ctx)?;
     }
@@ -294,7 +294,7 @@ fn check_plan(
     ledger: &Ledger,
 ) -> Result<()> {
     let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
-    let now = plan_hash(&migrations, runs, session, ledger);
+    let now = plan_hash(&migrations, plan::newest(runs), session, ledger);
     if now == planned.plan.plan_hash {
         return Ok(());
     }
@@ -305,10 +305,10 @@ fn check_plan(
     ))
 }
 
-/// The hash of a plan to apply `migrations` here and now.
+/// The hash of a plan to apply `migrations` here after `head`.
 pub(crate) fn plan_hash(
     migrations: &[&Migration],
-    runs: &[history::Run],
+    head: Option<&Version>,
     session: &Session,
     ledger: &Ledger,
 ) -> String {
@@ -317,7 +317,7 @@ pub(crate) fn plan_hash(
         system_identifier: &facts.system_identifier,
         database: &facts.database,
         ledger_schema: ledger.schema(),
-        head: plan::newest(runs),
+        head,
     };
     plan::hash(bound, migrations)
 }

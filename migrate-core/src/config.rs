@@ -25,6 +25,7 @@ pub struct Flags {
     pub database_url: Option<String>,
     pub env: Option<String>,
     pub migrations: Option<PathBuf>,
+    pub backups: Option<PathBuf>,
     pub ledger_schema: Option<String>,
 }
 
@@ -34,6 +35,8 @@ pub struct Config {
     /// The environment picked by `--env` or `MIGRATE_ENV`.
     pub env: Option<String>,
     pub migrations: PathBuf,
+    /// The store of `migrate-backup`.
+    pub backups: PathBuf,
     pub ledger_schema: String,
     /// How long a statement may wait for a table lock before it steps back and retries.
     pub lock_timeout: Duration,
@@ -56,6 +59,7 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 struct File {
     migrations: Option<PathBuf>,
+    backups: Option<PathBuf>,
     ledger_schema: Option<String>,
     anchors: Option<PathBuf>,
     allowed_signers: Option<PathBuf>,
@@ -70,8 +74,6 @@ struct Environment {
     database_url_env: Option<String>,
     migrations: Option<PathBuf>,
     ledger_schema: Option<String>,
-    /// Read by `migrate-backup`.
-    #[expect(dead_code, reason = "named here so that the file is checked whole")]
     backups: Option<PathBuf>,
     #[serde(default, deserialize_with = "lock_timeout")]
     lock_timeout: Option<Duration>,
@@ -146,6 +148,11 @@ impl Config {
                 .or_else(|| variables("MIGRATE_MIGRATIONS").map(PathBuf::from))
                 .or_else(|| environment.migrations.or(file.migrations).map(from_file))
                 .unwrap_or_else(|| PathBuf::from("migrations")),
+            backups: flags
+                .backups
+                .or_else(|| variables("MIGRATE_BACKUPS").map(PathBuf::from))
+                .or_else(|| environment.backups.or(file.backups).map(from_file))
+                .unwrap_or_else(|| PathBuf::from("backups")),
             ledger_schema: flags
                 .ledger_schema
                 .or_else(|| variables("MIGRATE_LEDGER_SCHEMA"))
@@ -168,13 +175,15 @@ impl Config {
     }
 
     /// The database to work on.
-    /// Whether somebody says which database; libpq's own defaults aside.
-    pub fn names_database(&self) -> bool {
-        self.database_url.is_some()
-    }
-
     pub fn target(&self) -> Result<Target> {
         Target::resolve(self.database_url.as_deref(), &process_variables)
+    }
+
+    /// Whether somebody said which database, rather than leaving it to libpq's defaults.
+    pub fn names_database(&self) -> bool {
+        let names = ["PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
+        let set = |name: &str| process_variables(name).is_some_and(|it| !it.is_empty());
+        self.database_url.is_some() || names.into_iter().any(set)
     }
 
     /// Refuses any other database than the one that the environment is pinned to.

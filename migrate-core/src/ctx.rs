@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::{
     cli::{CommonArgs, Format, Tool},
     config::Config,
-    error::Result,
+    error::{Error, Result},
     exit::Exit,
     man,
     record::{Line, Record, VERSION, schema},
@@ -126,6 +126,18 @@ impl Ctx {
     pub fn print_man_page(&mut self, command: clap::Command) -> Result<Exit> {
         self.write(&man::page(command));
         Ok(Exit::Ok)
+    }
+
+    /// stdout for a command that writes a file there, and no records.
+    pub fn bytes_output(&self) -> Result<impl Write + use<>> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            return Err(Error::usage(
+                "this command writes a file to stdout, and stdout is a terminal",
+                "send it to a file or to another program: `> FILE` or `| PROGRAM`",
+            ));
+        }
+        Ok(stdout.lock())
     }
 
     /// Draws the rows of a listing that were held back to become one table.

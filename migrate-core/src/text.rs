@@ -1,13 +1,16 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
 mod audit;
+mod backup;
 mod check;
+mod csv;
 mod dry_run;
 mod rehearsal;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
-use serde_json::{Map, Value};
+
+pub(crate) use csv::csv;
 
 use crate::record::{
     ApplyFinished, Direction, DryRunPlace, Finding, Holder, Line, LockRow, MigrationApplied,
@@ -16,7 +19,14 @@ use crate::record::{
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
 pub(crate) fn is_row(record: &Record) -> bool {
-    matches!(record, Record::Migration(_) | Record::Lock(_) | Record::History(_))
+    matches!(
+        record,
+        Record::Migration(_)
+            | Record::Lock(_)
+            | Record::History(_)
+            | Record::Backup(_)
+            | Record::Retention(_)
+    )
 }
 
 /// A listing; all rows are of one type.
@@ -28,6 +38,8 @@ pub(crate) fn table(rows: &[Line]) -> String {
             Record::Migration(row) => migration(row),
             Record::Lock(row) => lock(row),
             Record::History(row) => audit::history(row),
+            Record::Backup(row) => backup::row(row),
+            Record::Retention(row) => backup::retention(row),
             _ => continue,
         };
         if index == 0 {
@@ -45,9 +57,13 @@ pub(crate) fn table(rows: &[Line]) -> String {
     }
     // Too long for a column.
     for line in rows {
-        if let Record::Migration(MigrationRow { version, error: Some(error), .. }) = &line.record {
-            text += &format!("! {version}: {}\n", escape(error));
-        }
+        text += &match &line.record {
+            Record::Migration(MigrationRow { version, error: Some(error), .. }) => {
+                format!("! {version}: {}\n", escape(error))
+            }
+            Record::Backup(row) => backup::below(row).unwrap_or_default(),
+            _ => continue,
+        };
     }
     text
 }
@@ -233,6 +249,20 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) | Record::History(_) => return None,
+        Record::Backup(_)
+        | Record::BackupProgress(_)
+        | Record::BackupCreated(_)
+        | Record::BackupVerified(_)
+        | Record::BackupDamaged(_)
+        | Record::BackupRestored(_)
+        | Record::BackupSwappedBack(_)
+        | Record::BackupDropped(_)
+        | Record::Retention(_)
+        | Record::BackupPruned(_)
+        | Record::BackupImported(_)
+        | Record::BackupPinned(_)
+        | Record::BackupUnpinned(_)
+        | Record::BackupLabelled(_) => return backup::line(record),
     })
 }
 
@@ -385,34 +415,6 @@ fn escape(text: &str) -> String {
             }
         })
         .collect()
-}
-
-/// A listing as CSV; an optional field that one row has is a column of all.
-pub(crate) fn csv(rows: &[Line]) -> Vec<u8> {
-    let rows: Vec<Map<String, Value>> = rows
-        .iter()
-        .filter_map(|line| match serde_json::to_value(line) {
-            Ok(Value::Object(fields)) => Some(fields),
-            _ => None,
-        })
-        .collect();
-    let mut head: Vec<&String> = Vec::new();
-    for field in rows.iter().flat_map(Map::keys) {
-        if !head.contains(&field) {
-            head.push(field);
-        }
-    }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_record(&head);
-    for row in &rows {
-        let _ = writer.write_record(head.iter().map(|&field| match row.get(field) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        }));
-    }
-    writer.into_inner().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use migrate_core::exit::Exit;
 use migrate_tests::World;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::audit_verify::{BACK, HASH, damaged, rows, tamper, verify, world};
+use crate::gates::append;
 
 #[test]
 fn a_tail_that_was_cut_off_or_hashed_anew_is_found_by_an_anchor() {
@@ -82,7 +83,10 @@ fn what_guards_the_log_and_is_gone_is_found() {
 #[test]
 fn the_history_is_compared_with_the_log_in_both_directions() {
     let world = world();
-    world.execute("create table saved.history as table _migration_history");
+    world.execute(
+        "create table saved.history as table _migration_history;
+         create table saved.scripts as table _migration_scripts",
+    );
     for (sql, words) in [
         (
             "delete from _migration_scripts; delete from _migration_history where version = '1'",
@@ -117,6 +121,10 @@ fn the_history_is_compared_with_the_log_in_both_directions() {
             "update _migration_history set version = '3' where version = '2'",
             "the history has no such row",
         ),
+        ("update _migration_scripts set down_sql = 'drop table b'", "column `down_sql`"),
+        ("update _migration_scripts set down_checksum = 'sha256:00'", "column `down_checksum`"),
+        ("update _migration_scripts set transactional = false", "column `transactional`"),
+        ("delete from _migration_scripts", "column `down_checksum`"),
         (
             "insert into _migration_history (version, name, direction, checksum, status, run_id)
              values ('7', 'forged', 'up', 'sha256:00', 'applied', 'r')",
@@ -134,7 +142,8 @@ fn the_history_is_compared_with_the_log_in_both_directions() {
         assert!(said["message"].as_str().unwrap().contains(words), "{sql}: {said}");
         world.execute(
             "delete from _migration_scripts; delete from _migration_history;
-             insert into _migration_history overriding system value select * from saved.history",
+             insert into _migration_history overriding system value select * from saved.history;
+             insert into _migration_scripts select * from saved.scripts",
         );
         let _ = verify(&world).expect(Exit::Ok);
     }
@@ -275,4 +284,20 @@ fn heads_that_were_kept_in_a_local_file_are_anchors() {
     let nowhere = other.file("migrate.toml", "anchors = 'no/such/folder/anchors'\n");
     let noted = nowhere.run("migrate-audit note two").expect(Exit::Ok);
     assert!(noted.stderr.contains("was not kept in"), "{noted}");
+}
+
+#[test]
+fn a_restore_to_an_older_backup_is_no_damage_and_what_came_after_it_is_judged_again() {
+    let world = world();
+    // As a swap does: the history is that of the backup, newer rows of the log are carried over.
+    world.execute("delete from _migration_history where version = '2'");
+    let _ = verify(&world).expect(Exit::No);
+    append(&world, "backup.restored", json!({ "backup_id": "b" }));
+    let _ = verify(&world).expect(Exit::Ok);
+    let _ = world.run("migrate-apply up").expect(Exit::Failed);
+    world.execute("drop table b");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    let _ = verify(&world).expect(Exit::Ok);
+    world.execute("delete from _migration_history where version = '2' and status = 'applied'");
+    let _ = verify(&world).expect(Exit::No);
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 use migrate_core::exit::Exit;
 use migrate_tests::{World, source};
 
-const TOOLS: [&str; 4] = ["migrate-apply", "migrate-audit", "migrate-check", "migrate-lock"];
+const TOOLS: [&str; 5] =
+    ["migrate-apply", "migrate-audit", "migrate-backup", "migrate-check", "migrate-lock"];
 
 #[test]
 fn the_readme_lists_every_exit_code() {

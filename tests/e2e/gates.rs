@@ -26,7 +26,7 @@ fn world() -> World {
 }
 
 /// Appends a row as the tools do.
-fn append(world: &World, action: &str, details: Value) {
+pub(crate) fn append(world: &World, action: &str, details: Value) {
     let mut client = world.client();
     let mut transaction = client.transaction().unwrap();
     transaction
@@ -377,4 +377,34 @@ fn a_log_that_was_emptied_opens_no_gate() {
     let world = world.without_env("MIGRATE_ENV");
     let refused = world.run("migrate-apply up").expect(Exit::Refused);
     assert_eq!(refused.one("error")["kind"], "audit_log_damaged");
+}
+
+#[test]
+fn a_plan_that_stopped_part_way_is_finished_under_its_approvals_and_a_changed_rest_is_not() {
+    let world = World::new()
+        .file("migrate.toml", "[env.production.require]\napprovals = 1\n")
+        .env("MIGRATE_ENV", "production")
+        .migration("1_a.sql", "create table t ()")
+        .migration("2_b.sql", "create table a ()")
+        .migration("3_c.sql", "alter table held add column c int")
+        .migration("4_d.sql", "create table d ()");
+    world.execute("create table held ()");
+    let _ = world.shell("migrate-apply plan | migrate-audit approve - --as bob").expect(Exit::Ok);
+    let mut client = world.client();
+    let mut holder = client.transaction().unwrap();
+    holder.batch_execute("lock table held").unwrap();
+    let up = "migrate-apply up --lock-timeout 20ms --retry-budget 50ms";
+    let first = world.run(up).expect(Exit::Busy);
+    let second = world.run(up).expect(Exit::Busy);
+    assert_eq!(second.one("apply.started")["plan_hash"], first.one("apply.started")["plan_hash"]);
+    drop(holder);
+    let world = world.migration("4_d.sql", "create table d (i int)");
+    let _ = world.run(up).expect(Exit::Refused);
+    let world =
+        world.migration("4_d.sql", "create table d ()").migration("5_e.sql", "create table e ()");
+    let _ = world.run(up).expect(Exit::Refused);
+    std::fs::remove_file(world.path("migrations/5_e.sql")).unwrap();
+    let _ = world.run("migrate-apply up --steps 1").expect(Exit::Refused);
+    let _ = world.run(up).expect(Exit::Ok);
+    let _ = world.run("migrate-audit verify").expect(Exit::Ok);
 }

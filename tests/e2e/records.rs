@@ -7,7 +7,7 @@ use migrate_core::{
     exit::Exit,
     record::{Line, schema},
 };
-use migrate_tests::{Outcome, World, source};
+use migrate_tests::{Outcome, World, source, stored::Stored};
 use serde_json::Value;
 
 const EXAMPLES: &str = "docs/records.jsonl";
@@ -67,6 +67,7 @@ fn every_line_of_a_real_run_is_valid() {
     runs_that_fail(&mut seen);
     runs_of_lock(&mut seen);
     runs_of_audit(&mut seen);
+    runs_of_a_store(&mut seen);
     runs_of_check(&mut seen);
     let order = all_types();
     let position = |line: &&String| {
@@ -241,6 +242,29 @@ fn runs_of_audit(seen: &mut Seen) {
         .file("migrate.toml", "[env.production.require]\napprovals = 2\n")
         .migration("002_orders.sql", "create table orders ()");
     seen.take(&world, &world.run("migrate-apply up --env production"));
+}
+
+fn runs_of_a_store(seen: &mut Seen) {
+    let world = World::at(String::new());
+    let old = Stored::at("2026-11-22T10:00:00");
+    let new = Stored::at("2026-11-24T10:00:00");
+    old.write(&world.path("backups"));
+    new.write(&world.path("backups"));
+    let (old, new) = (&old.id, &new.id);
+    for command in [
+        &format!("verify {new}"),
+        &format!("label {new} 'release 2.0'"),
+        &format!("pin {old} --reason 'before 2.0'"),
+        "list",
+        &format!("unpin {old}"),
+        "prune --keep-last 1",
+    ] {
+        seen.take(&world, &world.run(&format!("migrate-backup {command}")));
+    }
+    let carry = format!("migrate-backup export {new} | migrate-backup import --backups other");
+    seen.take(&world, &world.shell(&carry));
+    fs::write(world.path("backups").join(new).join("dump/toc.dat"), "cut off").unwrap();
+    seen.take(&world, &world.run(&format!("migrate-backup verify {new}")));
 }
 
 fn all_types() -> Vec<String> {

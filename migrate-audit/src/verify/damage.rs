@@ -180,7 +180,7 @@ fn content(it: &Suspect, all: &[Suspect], lookup: &dyn Lookup) -> Result<Verdict
     let known_by_next = next == Some(&row.hash);
     Ok(match it.copies {
         _ if known_by_next => edited(it, Some("canonical")),
-        Copies::Differ(_) if next.is_none() => edited(it, Some("canonical")),
+        Copies::Differ(_) | Copies::Unknown if next.is_none() => edited(it, Some("canonical")),
         _ if next.is_none() => inserted(it),
         _ => edited(it, None),
     })

@@ -45,6 +45,10 @@ struct Run {
     applied_by: String,
     /// Microseconds since 1970.
     finished_at: Option<i64>,
+    /// Of the way back: its checksum as the table has it, and that of its text as it is.
+    down_checksum: Option<String>,
+    down_sql_checksum: Option<String>,
+    down_transaction: Option<bool>,
     told: Told,
 }
 
@@ -66,6 +70,8 @@ struct Event {
     name: String,
     direction: Option<String>,
     checksum: Option<String>,
+    down_checksum: Option<String>,
+    down_transaction: Option<bool>,
     execution_ms: Option<i64>,
     estimate_ms: Option<i64>,
     #[serde(rename = "as")]
@@ -92,6 +98,9 @@ impl History {
                 estimate_ms: row.get(8),
                 applied_by: row.get(9),
                 finished_at: row.get(10),
+                down_checksum: row.get(11),
+                down_transaction: row.get(12),
+                down_sql_checksum: row.get(13),
                 told: Told::Nothing,
             });
         }
@@ -114,7 +123,7 @@ impl History {
 
     /// Takes a row of the log; most are about something else.
     pub(crate) fn take(&mut self, row: &Row<'_>) {
-        if row.action == b"backup.restored" {
+        if row.action == b"backup.restored" || row.action == b"backup.swapped_back" {
             return self.restored();
         }
         let Some(verb) = row.action.strip_prefix(b"migration.") else { return };
@@ -161,8 +170,8 @@ impl History {
                 run.told = Told::Done;
                 run.differs(event, row, decided).map(|column| {
                     format!(
-                        "column `{column}` of row {} of the history (migration {}) is not what \
-                         row {id} of the log says",
+                        "column `{column}` of row {} of the history (migration {}), or of its way \
+                         back, is not what row {id} of the log says",
                         run.id, run.version
                     )
                 })
@@ -225,6 +234,9 @@ impl Run {
     /// The column that says something else than the event that was written with it.
     fn differs(&self, event: &Event, row: &Row<'_>, decided: bool) -> Option<&'static str> {
         let same = |one: &Option<i64>, other: &Option<i64>| one.is_none() || one == other;
+        let kept = |column: &Option<String>| {
+            event.down_checksum.is_none() || event.down_checksum == *column
+        };
         let in_time = |at: i64| (at - row.timestamp).abs() <= APART_MICROS;
         [
             ("name", event.name == self.name),
@@ -235,6 +247,12 @@ impl Run {
             (
                 "applied_by",
                 event.transaction != Some(true) || row.actor == self.applied_by.as_bytes(),
+            ),
+            ("down_checksum", kept(&self.down_checksum)),
+            ("down_sql", kept(&self.down_sql_checksum)),
+            (
+                "transactional",
+                event.down_transaction.is_none() || event.down_transaction == self.down_transaction,
             ),
             ("finished_at", decided || self.finished_at.is_none_or(in_time)),
         ]

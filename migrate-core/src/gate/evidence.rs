@@ -43,13 +43,13 @@ pub struct Rehearsal {
 }
 
 impl Evidence {
-    /// Reads what the gates of `require` ask for, and no more. Signatures are checked again, by
+    /// Reads what the gates of `require` ask for, of a plan under all the hashes that it has had. Signatures are checked again, by
     /// `allowed_signers`: a row could have been forged.
     pub fn read(
         session: &Session,
         ledger: &Ledger,
         require: &Require,
-        plan_hash: &str,
+        plan_hashes: &[&str],
         allowed_signers: Option<&Path>,
     ) -> Result<Evidence> {
         let mut evidence = Evidence::default();
@@ -63,15 +63,15 @@ impl Evidence {
             evidence.backups = backups(&rows, session.facts());
         }
         if require.approvals.is_some_and(|it| it > 0) || require.rehearsal == Some(true) {
-            let rows = session.query(&ledger.sql(PLAN), &[&plan_hash]).map_err(failed())?;
+            let rows = session.query(&ledger.sql(PLAN), &[&plan_hashes]).map_err(failed())?;
             for row in &rows {
-                evidence.take(row, plan_hash, allowed_signers)?;
+                evidence.take(row, allowed_signers)?;
             }
         }
         Ok(evidence)
     }
 
-    fn take(&mut self, row: &Row, plan_hash: &str, allowed_signers: Option<&Path>) -> Result<()> {
+    fn take(&mut self, row: &Row, allowed_signers: Option<&Path>) -> Result<()> {
         let details: Value = row.get("details");
         match row.get::<_, &str>("action") {
             "plan.approved" => {
@@ -84,7 +84,8 @@ impl Evidence {
                     let proven = match (allowed_signers, &approval.signature) {
                         (Some(signers), Some(signature)) => {
                             let signer = Some(approval.approver.as_str());
-                            signature::verify(plan_hash, signature, signers, signer).is_ok()
+                            signature::verify(&approval.plan_hash, signature, signers, signer)
+                                .is_ok()
                         }
                         _ => false,
                     };

@@ -7,6 +7,7 @@ use super::Ledger;
 use crate::{
     connect::session::Session,
     error::{Error, Result},
+    migration::version::Version,
     record::{AuditHead, Line},
 };
 
@@ -16,6 +17,7 @@ pub(super) const CREATE: &str = include_str!("../../sql/audit_create.sql");
 const HEAD: &str = include_str!("../../sql/audit_head.sql");
 const HAS: &str = include_str!("../../sql/audit_has.sql");
 const OPEN_RUN: &str = include_str!("../../sql/audit_open_run.sql");
+const LAST_PLAN: &str = include_str!("../../sql/audit_last_plan.sql");
 const ENVIRONMENT: &str = include_str!("../../sql/audit_environment.sql");
 
 /// A row to append. `canonical` is what is hashed; the other fields are copies of parts of it.
@@ -158,6 +160,24 @@ pub fn open_run(session: &Session, ledger: &Ledger) -> Result<Option<OpenRun>> {
         run_id: row.get("run_id"),
         began: row.get("timestamp"),
         actor: row.get("actor"),
+    }))
+}
+
+/// A plan that was begun, and all that it was to apply.
+#[derive(Debug, Clone)]
+pub struct BegunPlan {
+    pub plan_hash: String,
+    pub versions: Vec<Version>,
+}
+
+/// The plan that was begun last, where it had a hash.
+pub fn last_plan(session: &Session, ledger: &Ledger) -> Result<Option<BegunPlan>> {
+    let row = session
+        .query_opt(&ledger.sql(LAST_PLAN), &[])
+        .map_err(Error::database("look for the last plan"))?;
+    Ok(row.and_then(|row| {
+        let versions = serde_json::from_value(row.get("versions")).ok()?;
+        Some(BegunPlan { plan_hash: row.get("plan_hash"), versions })
     }))
 }
 

@@ -124,6 +124,18 @@ pub struct MigrationProgress {
     pub elapsed_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate_ms: Option<u64>,
+    /// How long the same file took when it was applied here before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_ms: Option<u64>,
+    /// Of a batched change: rows of the table that its ranges have passed, changed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Rows of the table, as the last ANALYZE has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_total: Option<u64>,
+    /// How long the rest takes at the pace so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
     /// What the server is at, such as `building index: scanning table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,

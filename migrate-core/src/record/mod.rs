@@ -5,6 +5,8 @@
 
 mod apply;
 mod audit;
+mod backup;
+mod backup_id;
 mod check;
 mod dry_run;
 mod listing;
@@ -20,6 +22,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 pub use apply::*;
 pub use audit::*;
+pub use backup::*;
+pub use backup_id::*;
 pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
@@ -123,6 +127,34 @@ pub enum Record {
     PlanApproved(PlanApproved),
     #[serde(rename = "gate")]
     Gate(Gate),
+    #[serde(rename = "backup")]
+    Backup(BackupRow),
+    #[serde(rename = "backup.progress")]
+    BackupProgress(BackupProgress),
+    #[serde(rename = "backup.created")]
+    BackupCreated(BackupCreated),
+    #[serde(rename = "backup.verified")]
+    BackupVerified(BackupVerified),
+    #[serde(rename = "backup.damaged")]
+    BackupDamaged(BackupDamaged),
+    #[serde(rename = "backup.restored")]
+    BackupRestored(BackupRestored),
+    #[serde(rename = "backup.swapped_back")]
+    BackupSwappedBack(BackupSwappedBack),
+    #[serde(rename = "backup.dropped")]
+    BackupDropped(BackupDropped),
+    #[serde(rename = "retention")]
+    Retention(RetentionRow),
+    #[serde(rename = "backup.pruned")]
+    BackupPruned(BackupPruned),
+    #[serde(rename = "backup.imported")]
+    BackupImported(BackupImported),
+    #[serde(rename = "backup.pinned")]
+    BackupPinned(BackupPinned),
+    #[serde(rename = "backup.unpinned")]
+    BackupUnpinned(BackupUnpinned),
+    #[serde(rename = "backup.labelled")]
+    BackupLabelled(BackupLabelled),
     #[serde(rename = "error")]
     Error(ErrorRecord),
 }
@@ -170,6 +202,20 @@ impl Record {
             Record::History(_) => "history",
             Record::PlanApproved(_) => "plan.approved",
             Record::Gate(_) => "gate",
+            Record::Backup(_) => "backup",
+            Record::BackupProgress(_) => "backup.progress",
+            Record::BackupCreated(_) => "backup.created",
+            Record::BackupVerified(_) => "backup.verified",
+            Record::BackupDamaged(_) => "backup.damaged",
+            Record::BackupRestored(_) => "backup.restored",
+            Record::BackupSwappedBack(_) => "backup.swapped_back",
+            Record::BackupDropped(_) => "backup.dropped",
+            Record::Retention(_) => "retention",
+            Record::BackupPruned(_) => "backup.pruned",
+            Record::BackupImported(_) => "backup.imported",
+            Record::BackupPinned(_) => "backup.pinned",
+            Record::BackupUnpinned(_) => "backup.unpinned",
+            Record::BackupLabelled(_) => "backup.labelled",
             Record::Error(_) => "error",
         }
     }

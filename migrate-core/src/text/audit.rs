@@ -12,7 +12,7 @@ pub(super) fn row(it: &AuditRow) -> String {
         .ok()
         .and_then(|line| super::line(&line.record));
     let mut text = format!(
-        "{} {:>6} {:<10} {}",
+        "{} {:>6} {:<10} {:<17}",
         time(&it.timestamp),
         it.id,
         escape(&it.actor),
