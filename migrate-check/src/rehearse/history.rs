@@ -3,7 +3,8 @@
 use migrate_core::{
     connect::session::Session,
     error::{Error, Result},
-    ledger::{Ledger, Presence},
+    ledger::{Ledger, Presence, audit},
+    record::Line,
 };
 
 /// Each reads all rows of a table as one value, and the other puts them into the same table.
@@ -18,10 +19,17 @@ const TABLES: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) fn carry_over(target: &Session, copy: &Session, ledger: &Ledger) -> Result<()> {
+/// The audit log begins anew there: `genesis` is its first row, which no environment's gates hold for.
+pub(super) fn carry_over(
+    target: &Session,
+    copy: &Session,
+    ledger: &Ledger,
+    genesis: &Line,
+) -> Result<()> {
     if ledger.look(target)? == Presence::Absent {
         return Ok(());
     }
+    audit::record(copy, ledger, genesis, None, None)?;
     for (read, write) in TABLES {
         let row = target
             .query_one(&ledger.sql(read), &[])

@@ -15,8 +15,8 @@ use migrate_core::{
     interrupt,
     ledger::{Ledger, Presence, audit},
     record::{
-        Check, CheckReason, CheckStatus, Plan, PlanStep, Record, Rehearsal, RehearsalPlace,
-        RehearsedQueries, RehearsedStatement,
+        Check, CheckReason, CheckStatus, LedgerCreated, Plan, PlanStep, Record, Rehearsal,
+        RehearsalPlace, RehearsedQueries, RehearsedStatement,
     },
     scratch::Scratch,
 };
@@ -76,7 +76,14 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let scratch = Scratch::schema_of(place.database(), &target)?;
     let on_copy = Tools::on_copy(scratch.database().settings(), stage.ctx());
     let copy = Session::open(scratch.database(), "migrate-check/rehearse")?;
-    history::carry_over(&target, &copy, &ledger)?;
+    let genesis = stage.ctx().line(Record::LedgerCreated(LedgerCreated {
+        schema: ledger.schema().to_owned(),
+        database: copy.facts().database.clone(),
+        system_identifier: copy.facts().system_identifier.clone(),
+        environment: None,
+        created_at: copy.server_now(),
+    }));
+    history::carry_over(&target, &copy, &ledger, &genesis)?;
     let played = play(&on_copy, &copy, queries, steps.len(), &mut stage)?;
     let failed = stage.failed();
     let rehearsal = Rehearsal {
