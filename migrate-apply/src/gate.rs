@@ -9,6 +9,7 @@ use migrate_core::{
     error::{Error, Result},
     gate::{self, Evidence, Planned},
     ledger::{Ledger, Presence, audit, history},
+    lint,
     migration::{Migration, risk::Risk},
     plan::{self, Choice, Pending},
     process,
@@ -16,7 +17,7 @@ use migrate_core::{
 };
 use serde_json::Value;
 
-use crate::{run::Place, step::Step, up};
+use crate::{run::Place, up, verdict};
 
 /// What must be fulfilled, and what came with the command.
 pub(crate) struct Gates {
@@ -42,18 +43,20 @@ impl Subject {
     pub(crate) fn new(
         files: &[Migration],
         pending: &[Pending<'_>],
-        steps: &[Step],
         runs: &[history::Run],
         session: &Session,
         ledger: &Ledger,
     ) -> Result<Subject> {
         let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
-        let riskiest = steps.iter().max_by_key(|it| it.risk);
+        // As `plan` says it: on the tables that there are.
+        let sizes = verdict::sizes(session, migrations.iter().copied()).unwrap_or_default();
+        let risks = migrations.iter().map(|it| (it, lint::risk(it, &sizes).unwrap_or(Risk::High)));
+        let riskiest = risks.max_by_key(|(_, risk)| *risk);
         Ok(Subject {
             hash: up::plan_hash(&migrations, plan::newest(runs), session, ledger),
             rest_of: rest_of(files, &migrations, runs, session, ledger)?,
             authors: migrations.iter().filter_map(|it| it.author.clone()).collect(),
-            riskiest: riskiest.map(|it| (format!("{} `{}`", it.version, it.name), it.risk)),
+            riskiest: riskiest.map(|(it, risk)| (format!("{} `{}`", it.version, it.name), risk)),
         })
     }
 }
@@ -120,14 +123,13 @@ impl Gates {
         &self,
         files: &[Migration],
         choice: &Choice,
-        steps: &[Step],
         session: &Session,
         ledger: &Ledger,
         ctx: &mut Ctx,
     ) -> Result<(String, Vec<String>)> {
         let runs = history::look(session, ledger)?;
         let pending = plan::pending(files, &runs, choice)?;
-        let subject = Subject::new(files, &pending, steps, &runs, session, ledger)?;
+        let subject = Subject::new(files, &pending, &runs, session, ledger)?;
         let judged = self.judge(session, Some(ledger), &subject, ctx)?;
         ctx.emit_together(judged.iter().cloned().map(Record::Gate).collect());
         if judged.iter().any(|it| it.status == GateStatus::Fail) {

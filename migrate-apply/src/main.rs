@@ -23,6 +23,7 @@ mod step;
 mod transaction;
 mod up;
 mod validate;
+mod verdict;
 mod view;
 
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use migrate_core::{
     ledger::{
         Presence, audit, history,
         history::Status,
+        inventories,
         script::{self, Audited},
     },
     migration::{dir, version::Version},
@@ -95,6 +96,7 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             }
             (As::Pending, _) => history::roll_back(session, ledger, &last.version)?,
         }
+        let schema = inventories::record(session, ledger, &run.run_id)?;
         let (down_checksum, down_transaction) = way_back(last, run)?.unzip();
         let line = ctx.line(Record::MigrationResolved(MigrationResolved {
             version: last.version.clone(),
@@ -107,6 +109,7 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             previous_status: half_down.unwrap_or(last).status.as_str().to_owned(),
             down_checksum,
             down_transaction,
+            schema_sha256: schema.map(|it| it.sha256),
         }));
         audit::append(session, ledger, &line, Some(&version), Some(&run.run_id))?;
         Ok(line)

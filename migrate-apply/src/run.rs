@@ -18,6 +18,7 @@ use migrate_core::{
     ledger::{
         Ledger, audit, history,
         hold::{Hold, Purpose},
+        inventories,
         lease::{self, Lease},
     },
     migration::{Migration, dir},
@@ -26,21 +27,10 @@ use migrate_core::{
 
 use crate::{
     guard::{Guard, Policy, Seen},
-    limits::Limits,
+    limits::{self, Limits},
     send::{self, GaveWay, Stop},
     view,
 };
-
-/// How long to look for the server after a connection was lost; tests of a debug build may set
-/// it with `MIGRATE_RECONNECT`.
-fn reconnect_time() -> Duration {
-    match std::env::var("MIGRATE_RECONNECT") {
-        Ok(time) if cfg!(debug_assertions) => {
-            humantime::parse_duration(&time).expect("MIGRATE_RECONNECT is a duration")
-        }
-        _ => Duration::from_secs(30),
-    }
-}
 
 /// The database and the ledger, before anything is locked.
 pub(crate) struct Place {
@@ -97,6 +87,8 @@ pub(crate) struct Run {
     guard: Option<Guard>,
     /// The server was looked for in vain: not to be looked for again.
     pub(crate) unreachable: Cell<bool>,
+    /// This run may have changed the schema, or a dead one that it ends for.
+    pub(crate) changed: bool,
     start: Instant,
 }
 
@@ -140,6 +132,7 @@ impl Run {
             direction,
             guard,
             unreachable: Cell::new(false),
+            changed: false,
             start,
         })
     }
@@ -152,6 +145,7 @@ impl Run {
             audit::append(session, &self.ledger, &line, None, Some(&self.run_id))
         })?;
         ctx.emit_line(line);
+        self.changed = true;
         fault::hit(Point::IntentWritten);
         Ok(())
     }
@@ -168,7 +162,7 @@ impl Run {
         // The heartbeat must not find the row gone and call the lease lost, nor a signal cancel this.
         self.hold.end_renewals();
         interrupt::cancels(None);
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         let mut said = None;
         loop {
             match self.try_to_finish(status, done, pending, &mut said, ctx) {
@@ -222,13 +216,22 @@ impl Run {
             pending,
             ms: self.start.elapsed().as_millis() as u64,
             audit_head: head,
+            schema_sha256: None,
         }));
         self.write_end(said.insert(line))
     }
 
-    fn write_end(&self, line: &Line) -> Result<()> {
+    /// The schema is read behind all that the run did, and its hash is in the same transaction as
+    /// the end of the run: where that is not written, no inventory counts for it.
+    fn write_end(&self, line: &mut Line) -> Result<()> {
         self.session.transaction(|session| {
             self.lease.fence(session, &self.ledger)?;
+            if self.changed
+                && let Record::ApplyFinished(finished) = &mut line.record
+            {
+                let digest = inventories::record(session, &self.ledger, &self.run_id)?;
+                finished.schema_sha256 = digest.map(|it| it.sha256);
+            }
             audit::append(session, &self.ledger, line, None, Some(&self.run_id))?;
             self.lease.delete(session, &self.ledger)
         })
@@ -242,10 +245,10 @@ impl Run {
 
     /// Connects again and takes the advisory lock back; the lease must still be ours.
     pub(crate) fn reconnect(&mut self) -> Result<()> {
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         loop {
             let session = self.connect_again()?;
-            match self.lease.reattach(&session, &self.ledger, reconnect_time()) {
+            match self.lease.reattach(&session, &self.ledger, limits::reconnect_time()) {
                 Ok(()) => {
                     self.go_on_with(session);
                     return Ok(());
@@ -268,7 +271,7 @@ impl Run {
     /// Connects to the same server again, which may take a while to come back.
     pub(crate) fn connect_again(&self) -> Result<Session> {
         let before = self.session.facts();
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         loop {
             let problem = match Session::open(&self.database, &self.hold.application) {
                 Ok(session) => {
@@ -297,7 +300,7 @@ impl Run {
 
     /// Goes on with `session`, under the same lease.
     pub(crate) fn adopt(&mut self, session: Session) -> Result<()> {
-        self.lease.reattach(&session, &self.ledger, reconnect_time())?;
+        self.lease.reattach(&session, &self.ledger, limits::reconnect_time())?;
         self.go_on_with(session);
         Ok(())
     }
@@ -315,7 +318,7 @@ impl Run {
         subject: &str,
         work: impl Fn(&Run) -> Result<()>,
     ) -> Result<()> {
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         let mut before = None;
         loop {
             self.reconnect_if_lost()?;

@@ -116,7 +116,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let mut gates = None;
     // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
     if args.dry_run != Some(dry_run::Mode::Copy) {
-        let subject = || Subject::new(files, &pending, &steps, runs, &place.session, &place.ledger);
+        let subject = || Subject::new(files, &pending, runs, &place.session, &place.ledger);
         let reason = args.override_reason.as_deref();
         gates = gate::before_the_lock(&place, subject, backup, reason, ctx)?;
     }
@@ -163,7 +163,7 @@ fn apply(
     let mut overrides = args.overrides();
     if let Some(gates) = gates {
         let (session, ledger) = (&run.session, &run.ledger);
-        match gates.under_the_lock(files, choice, &steps, session, ledger, ctx) {
+        match gates.under_the_lock(files, choice, session, ledger, ctx) {
             Ok((hash, overridden)) => {
                 plan_hash = Some(hash);
                 overrides.extend(overridden);

@@ -16,7 +16,7 @@ select case t.typtype when 'e' then 'enum' when 'd' then 'domain' when 'c' then 
                            from pg_constraint o where o.contypid = t.oid and o.contype = 'c'),
            'columns', case when t.typtype = 'c' then (
                select jsonb_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
-                                || case when a.attcollation <> b.typcollation
+                                || case when a.attcollation <> b.typcollation -- since 13
                                         then ' collate ' || a.attcollation::regcollation else '' end -- since 13
                                 order by a.attnum)
                from pg_attribute a join pg_type b on b.oid = a.atttypid

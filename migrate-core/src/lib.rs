@@ -24,6 +24,7 @@ pub mod input;
 pub mod interrupt;
 pub mod inventory;
 pub mod ledger;
+pub mod lint;
 pub mod live;
 mod man;
 pub mod migration;

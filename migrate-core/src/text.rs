@@ -5,6 +5,7 @@ mod backup;
 mod check;
 mod csv;
 mod dry_run;
+mod rehearsal;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
@@ -245,6 +246,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::Gate(it) => audit::gate(it),
         Record::Check(it) => check::check(it),
         Record::CheckSummary(it) => check::summary(it),
+        Record::Rehearsal(it) => rehearsal::rehearsal(it),
         Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) | Record::History(_) => return None,

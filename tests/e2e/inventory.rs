@@ -7,7 +7,7 @@ use std::{
 
 use migrate_core::{
     connect::{session::Session, target::Target},
-    inventory::{Digest, Inventory, diff},
+    inventory::{Digest, Inventory, KIND_NAMES, diff},
 };
 use migrate_tests::World;
 
@@ -50,6 +50,9 @@ fn a_restored_database_has_the_same_inventory_to_the_letter() {
     assert_eq!(said(&expected, &found), Vec::<String>::new());
     assert_eq!(expected.text(), found.text());
     assert!(expected.objects().len() > 130, "{}", expected.objects().len());
+    for object in expected.objects() {
+        assert!(KIND_NAMES.contains(&object.kind.as_str()), "{object} is of no listed kind");
+    }
 }
 
 #[test]

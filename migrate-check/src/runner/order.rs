@@ -256,6 +256,8 @@ impl State<'_> {
             sqlstate: None,
             file: None,
             line: None,
+            risk: None,
+            estimate_ms: None,
             ms: 0,
         }
     }

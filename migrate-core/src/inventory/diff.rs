@@ -113,7 +113,8 @@ fn columns(inventory: &Inventory) -> HashMap<&str, Vec<&str>> {
     let mut tables: HashMap<&str, Vec<(u64, &str)>> = HashMap::new();
     for object in inventory.objects().iter().filter(|it| it.kind == "column") {
         if let (Some(table), Some(position)) = (object.owner(), object.position()) {
-            let column = &object.name[(table.len() + 1).min(object.name.len())..];
+            let column = object.name.strip_prefix(table).unwrap_or(&object.name);
+            let column = column.strip_prefix('.').unwrap_or(column);
             tables.entry(table).or_default().push((position, column));
         }
     }
@@ -158,11 +159,17 @@ fn compare(
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.change {
-            Change::Missing => write!(f, "{} {} is missing", self.kind, self.name),
-            Change::Extra => write!(f, "{} {} is not expected", self.kind, self.name),
+        write!(f, "{} {} {}", self.kind, self.name, self.change)
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Change::Missing => f.write_str("is missing"),
+            Change::Extra => f.write_str("is not expected"),
             Change::Changed(attributes) => {
-                write!(f, "{} {} changed: ", self.kind, self.name)?;
+                f.write_str("changed: ")?;
                 for (index, attribute) in attributes.iter().enumerate() {
                     let gap = if index == 0 { "" } else { "; " };
                     write!(f, "{gap}{attribute}")?;

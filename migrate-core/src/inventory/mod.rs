@@ -10,7 +10,7 @@ mod object;
 use std::time::Duration;
 
 use sha2::Digest as _;
-use tokio_postgres::{error::SqlState, types::Type};
+use tokio_postgres::error::SqlState;
 
 pub use diff::{Change, Difference, diff};
 pub use object::Object;
@@ -53,15 +53,59 @@ const KINDS: [&str; 29] = [
     include_str!("../../sql/inventory_views.sql"),
 ];
 
-/// How the server puts them together: a line of JSON an object, keys in the order of jsonb.
-const LINES: &str = "\
-select kind collate \"C\" as kind, name collate \"C\" as name,
-       jsonb_build_object('kind', kind, 'name', name, 'definition', definition)::text || E'\\n' as line";
+/// What the objects are called that these tell of.
+pub const KIND_NAMES: [&str; 43] = [
+    "access method",
+    "aggregate",
+    "cast",
+    "collation",
+    "column",
+    "comment",
+    "composite type",
+    "constraint",
+    "conversion",
+    "default privileges",
+    "domain",
+    "enum",
+    "event trigger",
+    "extension",
+    "foreign data wrapper",
+    "foreign table",
+    "function",
+    "index",
+    "language",
+    "materialized view",
+    "operator",
+    "operator class",
+    "operator family",
+    "policy",
+    "privileges",
+    "procedure",
+    "publication",
+    "range type",
+    "rule",
+    "schema",
+    "sequence",
+    "server",
+    "statistics",
+    "table",
+    "text search configuration",
+    "text search dictionary",
+    "text search parser",
+    "text search template",
+    "transform",
+    "trigger",
+    "type",
+    "user mapping",
+    "view",
+];
 
-/// Names and constants print the same under these, whatever the role or the database says. Without
-/// compiling: the statement is long, but its rows are few.
-const SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local quote_all_identifiers = off; \
-                        set local lc_monetary = 'C'; set local jit = off";
+const LINES: &str = include_str!("../../sql/schema_lines.sql");
+const TEXT: &str = include_str!("../../sql/schema_text.sql");
+const DIGEST: &str = include_str!("../../sql/schema_digest.sql");
+/// What stands in those files for what is put together here, so that they can be prepared.
+const NO_OBJECTS: &str = "select '' as kind, '' as name, '{}'::jsonb as definition where false";
+const NO_LINES: &str = "select '' as kind, '' as name, '' as line where false";
 
 /// How often to look again where somebody dropped an object in the midst of reading it.
 const TRIES: u32 = 3;
@@ -83,8 +127,17 @@ pub struct Digest {
 impl Inventory {
     /// Reads the schema of a database; nothing is written, and any role may.
     pub fn read(session: &Session, limit: Option<Duration>) -> Result<Inventory> {
-        let sql = whole(session.facts().server_version_num);
-        Inventory::of(ask(session, limit, &sql, |row| row.get(0))?)
+        Inventory::of(ask(session, limit, TEXT, |row| row.get(0))?)
+    }
+
+    /// As [`Inventory::read`], in the transaction under way and so in its snapshot, as far as the
+    /// server's functions keep to it.
+    pub fn read_here(session: &Session) -> Result<Inventory> {
+        let doing = || Error::database("read the schema");
+        session.run(&settings(None)).map_err(doing())?;
+        let sql = over_lines(TEXT, session.facts().server_version_num);
+        let rows = session.query_once(&sql, &[]).map_err(doing())?;
+        Inventory::of(rows.first().expect("an aggregate is one row").get(0))
     }
 
     /// Of the text that the server made.
@@ -96,16 +149,6 @@ impl Inventory {
                 "please report this with the version of the server",
             )
         })
-    }
-
-    /// As [`Inventory::read`], in the transaction under way and so in its snapshot, as far as the
-    /// server's functions keep to it.
-    pub fn read_here(session: &Session) -> Result<Inventory> {
-        let doing = || Error::database("read the schema");
-        session.run(SETTINGS).map_err(doing())?;
-        let sql = whole(session.facts().server_version_num);
-        let rows = session.query_once(&sql, &[]).map_err(doing())?;
-        Inventory::of(rows.first().expect("an aggregate is one row").get(0))
     }
 
     /// Reads one from lines of JSON; or the number of the first line that is no object.
@@ -139,16 +182,9 @@ impl Inventory {
 impl Digest {
     /// Tells whether a schema changed, without carrying it over.
     pub fn read(session: &Session, limit: Option<Duration>) -> Result<Digest> {
-        let version = session.facts().server_version_num;
-        let sql = format!("select {DIGEST} from ({}) as lines", lines(version));
-        ask(session, limit, &sql, |row| Digest { sha256: row.get(0), objects: row.get(1) })
+        ask(session, limit, DIGEST, |row| Digest { sha256: row.get(0), objects: row.get(1) })
     }
 }
-
-/// Of lines, what [`Digest`] holds.
-const DIGEST: &str = "\
-encode(sha256(convert_to(coalesce(string_agg(line, '' order by kind, name), ''), 'UTF8')), 'hex') as sha256,
-count(*) as objects";
 
 /// Asks in a transaction of its own that can only read.
 fn ask<T>(
@@ -157,15 +193,11 @@ fn ask<T>(
     sql: &str,
     of: impl Fn(&tokio_postgres::Row) -> T,
 ) -> Result<T> {
-    let limit = limit.map_or(0, |it| it.as_millis().max(1));
-    let begin = format!(
-        "begin isolation level repeatable read read only; {SETTINGS}; \
-         set local statement_timeout = {limit}"
-    );
+    let begin = format!("begin isolation level repeatable read read only; {}", settings(limit));
+    let sql = over_lines(sql, session.facts().server_version_num);
     for tries in 1.. {
         session.run(&begin).map_err(Error::database("begin to read the schema"))?;
-        let rows =
-            session.query_once(sql, &[] as &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)]);
+        let rows = session.query_once(&sql, &[]);
         session.run("rollback").map_err(Error::database("end reading the schema"))?;
         match rows {
             Ok(rows) => return Ok(of(rows.first().expect("an aggregate is one row"))),
@@ -184,18 +216,21 @@ fn was_dropped(code: Option<&SqlState>) -> bool {
         .any(|it| code == Some(it))
 }
 
-/// The query for the text of a whole inventory.
-fn whole(version: u32) -> String {
+/// Names and constants print the same under these, whatever the role or the database says. Without
+/// compiling: the statement is long, but its rows are few.
+pub(crate) fn settings(limit: Option<Duration>) -> String {
     format!(
-        "select coalesce(string_agg(line, '' order by kind, name), '') from ({}) as lines",
-        lines(version)
+        "set local search_path = pg_catalog, pg_temp; set local quote_all_identifiers = off; \
+         set local lc_monetary = 'C'; set local jit = off; set local statement_timeout = {}",
+        limit.map_or(0, |it| it.as_millis().max(1))
     )
 }
 
-/// The query for the lines of all objects, for a server of this version.
-fn lines(version: u32) -> String {
+/// Puts the lines of all objects into a query over them, for a server of this version.
+pub(crate) fn over_lines(sql: &str, version: u32) -> String {
     let kinds: Vec<String> = KINDS.iter().map(|it| known_to(it, version)).collect();
-    format!("{LINES} from (\n{}\n) as objects", kinds.join("\nunion all\n"))
+    let lines = LINES.replace(NO_OBJECTS, &kinds.join("\nunion all\n"));
+    sql.replace(NO_LINES, &format!("\n{lines}\n"))
 }
 
 /// Without the lines that end in `-- since 15` where the server is older.
@@ -215,6 +250,18 @@ mod tests {
         let sql = "select 1,\n  2, -- since 14\n  3";
         assert_eq!(known_to(sql, 130_011), "select 1,\n  3");
         assert_eq!(known_to(sql, 140_000), sql);
+    }
+
+    /// What is left for an older server is still SQL.
+    #[test]
+    fn each_query_can_be_parsed_for_every_version() {
+        for version in (12..=18).map(|it| it * 10_000) {
+            for kind in KINDS {
+                let sql = known_to(kind, version);
+                let errors = squawk_syntax::SourceFile::parse(&sql).errors();
+                assert!(errors.is_empty(), "for {version}: {errors:?}\n{sql}");
+            }
+        }
     }
 
     #[test]

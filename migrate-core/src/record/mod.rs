@@ -11,6 +11,7 @@ mod check;
 mod dry_run;
 mod listing;
 mod lock;
+mod rehearsal;
 pub mod schema;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
+pub use rehearsal::*;
 
 /// The version of the record format.
 pub const VERSION: u8 = 1;
@@ -103,6 +105,8 @@ pub enum Record {
     CheckSummary(CheckSummary),
     #[serde(rename = "check.definition")]
     CheckDefinition(CheckDefinition),
+    #[serde(rename = "rehearsal")]
+    Rehearsal(Rehearsal),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -189,6 +193,7 @@ impl Record {
             Record::Check(_) => "check",
             Record::CheckSummary(_) => "check.summary",
             Record::CheckDefinition(_) => "check.definition",
+            Record::Rehearsal(_) => "rehearsal",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Backup(_) => "backup",
