@@ -1,7 +1,7 @@
 -- Rows whose foreign key refers to no row.
 -- group: integrity
 -- each: foreign key
--- pass: {targets} foreign keys hold for every row
+-- pass: foreign keys that hold for every row: {targets}
 -- found: rows that refer to no row: {count}
 -- meaning: The constraint says that this cannot be, and it is so all the same: rows were written while triggers were
 --   disabled or session_replication_role was replica, the constraint is NOT VALID, or an index of the referenced

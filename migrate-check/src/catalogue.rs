@@ -12,9 +12,22 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = &files! {
     "not_valid_constraints"
+    "disabled_triggers"
     "invalid_indexes"
+    "half_detached_partitions"
+    "unpopulated_views"
     "missing_primary_keys"
+    "sequences_near_their_end"
+    "sequences_behind"
+    "collation_versions"
+    "checksum_failures"
+    "wraparound"
+    "half_dropped_databases"
     "orphans"
+    "duplicate_keys"
+    "broken_btrees"
+    "damaged_tables"
+    "unreadable_tables"
 };
 
 static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| {

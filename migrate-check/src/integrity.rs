@@ -41,6 +41,10 @@ pub(crate) struct Args {
     /// Look for orphans among this part of the rows only, by whole pages; in percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     sample: Option<f64>,
+
+    /// Look at tables and indexes of any size, and for each row in its indexes: slow
+    #[arg(long)]
+    deep: bool,
 }
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
@@ -49,11 +53,15 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     args.selection.refuse_unknown(&names)?;
     let picked: Vec<_> = all.into_iter().filter(|it| args.selection.has(it.name)).collect();
     let place = Place::find("integrity", ctx)?;
-    let limits = Limits::new(args.timeout, args.jobs.into(), args.show);
+    let limits =
+        Limits { sample: args.sample, ..Limits::new(args.timeout, args.jobs.into(), args.show) };
     let mut report = Report::new("integrity", ctx);
     let mut settings = Settings::default();
     if let Some(sample) = args.sample {
         settings = settings.with("sample", sample);
+    }
+    if args.deep {
+        settings = settings.with("deep", "on").with("large", i64::MAX);
     }
     runner::run(&picked, &place, &settings, &limits, &mut report)?;
     Ok(report.finish())

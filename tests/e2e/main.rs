@@ -7,6 +7,7 @@ mod apply;
 mod architecture;
 mod batch;
 mod batch_resume;
+mod check_faults;
 mod check_integrity;
 mod commit_outcome;
 mod contention;

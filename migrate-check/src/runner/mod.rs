@@ -40,11 +40,14 @@ pub(crate) struct Limits {
     pub(crate) jobs: usize,
     /// How many wrong rows to show of each object.
     pub(crate) show: u32,
+    /// Which part of the rows to look for orphans in, in percent.
+    pub(crate) sample: Option<f64>,
 }
 
 impl Limits {
     pub(crate) fn new(timeout: Duration, jobs: usize, show: u32) -> Limits {
-        Limits { deadline: Instant::now() + timeout, timeout, jobs, show }
+        let deadline = Instant::now() + timeout;
+        Limits { deadline, timeout, jobs, show, sample: None }
     }
 }
 

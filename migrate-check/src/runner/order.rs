@@ -10,7 +10,7 @@ use migrate_core::{
 use super::{
     Limits,
     answer::{Answer, Finding, Said, Trouble},
-    task::{Planned, Task},
+    task::{LeftOut, Planned, Task},
 };
 use crate::{
     definition::{Definition, Need},
@@ -35,10 +35,12 @@ struct State<'a> {
     found: bool,
     unfinished: usize,
     first_unfinished: Option<(String, Trouble)>,
-    left_out: Vec<(String, String)>,
+    left_out: Vec<LeftOut>,
     lacks: Option<Need>,
     failed: Option<Trouble>,
     ms: u64,
+    show: usize,
+    sample: Option<f64>,
 }
 
 impl<'a> InOrder<'a> {
@@ -55,6 +57,8 @@ impl<'a> InOrder<'a> {
             lacks: None,
             failed: None,
             ms: 0,
+            show: limits.show as usize,
+            sample: limits.sample.filter(|_| definition.name == "orphans"),
         };
         InOrder {
             checks: definitions.iter().map(state).collect(),
@@ -110,6 +114,7 @@ impl State<'_> {
             Said::Well => (),
             Said::Counted { count, rows } => {
                 let message = self.definition.found.replace("{count}", &count.to_string());
+                let message = message + &self.of_sample();
                 self.found = true;
                 report.say(Check {
                     object: task.object,
@@ -168,20 +173,44 @@ impl State<'_> {
         } else if !self.found {
             let looked_at = self.targets.to_string();
             let message = self.definition.pass.replace("{targets}", &looked_at);
+            let message = message + &self.of_sample();
             report.say(Check {
                 count: Some(0),
+                reason: self.sample.map(|_| CheckReason::Sample),
                 ms: self.ms,
                 hint: None,
                 ..self.check(CheckStatus::Pass, message)
             });
         }
-        for (object, message) in std::mem::take(&mut self.left_out) {
+        self.left_out(report);
+    }
+
+    /// What was not looked at, for each reason why.
+    fn left_out(&mut self, report: &mut Report<'_>) {
+        let mut rest = std::mem::take(&mut self.left_out);
+        while let Some(LeftOut { message, reason, .. }) = rest.first() {
+            let (message, reason) = (message.clone(), *reason);
+            let (same, other): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|it| it.message == message);
+            rest = other;
+            let objects: Vec<&str> =
+                same.iter().take(self.show).map(|it| it.object.as_str()).collect();
+            let more = if objects.len() < same.len() { ", …" } else { "" };
             report.say(Check {
-                object: Some(object),
-                reason: Some(CheckReason::NotLookedAt),
-                ..self.check(CheckStatus::Skip, message)
+                object: Some(same[0].object.clone()),
+                count: Some(same.len() as i64),
+                reason: Some(reason),
+                hint: None,
+                ..self.check(
+                    CheckStatus::Skip,
+                    format!("not looked at: {message} ({}{more})", objects.join(", ")),
+                )
             });
         }
+    }
+
+    fn of_sample(&self) -> String {
+        self.sample.map(|it| format!(" (in a sample of {it} %)")).unwrap_or_default()
     }
 
     fn not_finished(&self, first: Option<(String, Trouble)>, timeout_ms: u64) -> Check {
