@@ -1,12 +1,13 @@
 //! `integrity`: does the data keep the rules that the schema states; reads only.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use migrate_core::{cli, ctx::Ctx, error::Result, exit::Exit};
 
 use crate::{
     catalogue,
     place::{Place, Settings},
+    project,
     report::Report,
     runner::{self, Limits},
     selection::Selection,
@@ -45,11 +46,18 @@ pub(crate) struct Args {
     /// Look at tables and indexes of any size, and for each row in its indexes: slow
     #[arg(long)]
     deep: bool,
+
+    /// The folder with the project's own checks, as for `run`
+    /// [default: checks, beside the migrations]
+    #[arg(long, value_name = "DIR")]
+    checks: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let all = catalogue::of_group("integrity");
-    let names: Vec<&str> = all.iter().map(|it| it.name).collect();
+    let files = project::read(args.checks.as_deref(), &ctx.config)?;
+    let mut names: Vec<&str> = all.iter().map(|it| it.name).collect();
+    names.extend(files.iter().map(|it| it.stem.as_str()));
     args.selection.refuse_unknown(&names)?;
     let picked: Vec<_> = all.into_iter().filter(|it| args.selection.has(it.name)).collect();
     let place = Place::find("integrity", ctx)?;
@@ -63,7 +71,13 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     if args.deep {
         settings = settings.with("deep", "on").with("large", i64::MAX);
     }
-    runner::run(&picked, &place, &settings, &limits, &mut report)?;
+    if !picked.is_empty() {
+        runner::run(&picked, &place, &settings, &limits, &mut report)?;
+    }
+    let files: Vec<_> = files.iter().filter(|it| args.selection.has(&it.stem)).collect();
+    if !files.is_empty() {
+        project::run(&files, &place, &limits, &mut report)?;
+    }
     Ok(report.finish())
 }
 

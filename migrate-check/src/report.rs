@@ -60,6 +60,10 @@ impl<'a> Report<'a> {
         self.ctx.emit(Record::Check(check));
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.seen.iter().any(|it| it.name == name)
+    }
+
     /// Exit 1 if any failed.
     pub(crate) fn finish(self) -> Exit {
         let count = |status| self.seen.iter().filter(|it| it.status == status).count() as u32;

@@ -14,7 +14,7 @@ use crate::record::{
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
 pub(crate) fn is_row(record: &Record) -> bool {
-    matches!(record, Record::Migration(_) | Record::Lock(_))
+    matches!(record, Record::Migration(_) | Record::Lock(_) | Record::QueryRow(_))
 }
 
 /// A listing; all rows are of one type.
@@ -25,6 +25,7 @@ pub(crate) fn table(rows: &[Line]) -> String {
         let (head, cells) = match &line.record {
             Record::Migration(row) => migration(row),
             Record::Lock(row) => lock(row),
+            Record::QueryRow(row) => check::row(row),
             _ => continue,
         };
         if index == 0 {
@@ -49,7 +50,10 @@ pub(crate) fn table(rows: &[Line]) -> String {
     text
 }
 
-fn migration(row: &MigrationRow) -> (Vec<&'static str>, Vec<String>) {
+/// The head of a table, and the cells of one row.
+type Row = (Vec<String>, Vec<String>);
+
+fn migration(row: &MigrationRow) -> Row {
     let mut head = vec!["VERSION", "NAME", "STATE", "RISK", "APPLIED AT", "TOOK"];
     let mut cells = vec![
         row.version.to_string(),
@@ -64,10 +68,10 @@ fn migration(row: &MigrationRow) -> (Vec<&'static str>, Vec<String>) {
         cells.push(escape(row.applied_by.as_deref().unwrap_or_default()));
         cells.push(row.reversible.map_or("", |it| if it { "yes" } else { "no" }).to_owned());
     }
-    (head, cells)
+    (names(&head), cells)
 }
 
-fn lock(row: &LockRow) -> (Vec<&'static str>, Vec<String>) {
+fn lock(row: &LockRow) -> Row {
     let head = vec!["LOCK", "TOKEN", "STATE", "OWNER", "PROCESS", "SINCE", "EXPIRES", "REASON"];
     let state = serde_json::to_value(row.state).ok();
     let cells = vec![
@@ -86,7 +90,11 @@ fn lock(row: &LockRow) -> (Vec<&'static str>, Vec<String>) {
             None => "works without a lease: its row was removed".to_owned(),
         },
     ];
-    (head, cells)
+    (names(&head), cells)
+}
+
+fn names(head: &[&str]) -> Vec<String> {
+    head.iter().map(|&it| it.to_owned()).collect()
 }
 
 /// What happened, in a line; nothing where it would only be noise.
@@ -218,8 +226,9 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::Check(it) => check::check(it),
         Record::CheckSummary(it) => check::summary(it),
         Record::CheckDefinition(it) => check::definition(it),
+        Record::QueryFinished(it) => check::query_finished(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
-        Record::Migration(_) | Record::Lock(_) => return None,
+        Record::Migration(_) | Record::Lock(_) | Record::QueryRow(_) => return None,
     })
 }
 

@@ -9,6 +9,7 @@ mod batch;
 mod batch_resume;
 mod check_faults;
 mod check_integrity;
+mod check_run;
 mod commit_outcome;
 mod contention;
 mod crash;

@@ -9,12 +9,13 @@ use migrate_core::{
 
 use super::{
     Limits,
-    answer::{Answer, Finding, Said, Trouble},
+    answer::{Answer, Finding, Said},
     task::{LeftOut, Planned, Task},
 };
 use crate::{
     definition::{Definition, Need},
     report::Report,
+    trouble::Trouble,
 };
 
 pub(super) struct InOrder<'a> {
@@ -223,7 +224,7 @@ impl State<'_> {
             Some((object, trouble)) => (Some(object).filter(|it| !it.is_empty()), Some(trouble)),
             None => (None, None),
         };
-        let locked = trouble.as_ref().is_some_and(|it| it.sqlstate.as_deref() == Some("55P03"));
+        let locked = trouble.as_ref().is_some_and(Trouble::is_locked_out);
         if locked {
             message = "not finished: somebody else holds a lock on the table".to_owned();
         }

@@ -5,8 +5,8 @@ use migrate_core::{
     record::CheckReason,
 };
 
-use super::{Limits, answer::Trouble, snapshot::Snapshot};
-use crate::definition::Definition;
+use super::{Limits, snapshot::Snapshot};
+use crate::{definition::Definition, trouble::Trouble};
 
 #[derive(Debug, Clone)]
 pub(super) struct Task {

@@ -115,3 +115,23 @@ pub struct CheckDefinition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
 }
+
+/// A row of a query that gives no verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueryRow {
+    pub file: String,
+    /// Where the query begins.
+    pub line: u32,
+    pub values: Map<String, Value>,
+}
+
+/// A query that gives no verdict has told its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueryFinished {
+    pub file: String,
+    pub line: u32,
+    pub rows: u64,
+    /// How many of them were told; fewer than `rows` where there are too many.
+    pub told: u64,
+    pub ms: u64,
+}

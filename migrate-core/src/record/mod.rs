@@ -97,6 +97,10 @@ pub enum Record {
     CheckSummary(CheckSummary),
     #[serde(rename = "check.definition")]
     CheckDefinition(CheckDefinition),
+    #[serde(rename = "query.row")]
+    QueryRow(QueryRow),
+    #[serde(rename = "query.finished")]
+    QueryFinished(QueryFinished),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -137,6 +141,8 @@ impl Record {
             Record::Check(_) => "check",
             Record::CheckSummary(_) => "check.summary",
             Record::CheckDefinition(_) => "check.definition",
+            Record::QueryRow(_) => "query.row",
+            Record::QueryFinished(_) => "query.finished",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Error(_) => "error",

@@ -1,7 +1,9 @@
 //! How checks look to a person: a mark, a name, a sentence, and below it what to do.
 
-use super::{counted, escape, took};
-use crate::record::{Check, CheckDefinition, CheckReason, CheckStatus, CheckSummary};
+use super::{Row, counted, escape, took};
+use crate::record::{
+    Check, CheckDefinition, CheckReason, CheckStatus, CheckSummary, QueryFinished, QueryRow,
+};
 
 /// More of a value than this doesn't help to find the row.
 const VALUE_CHARACTERS: usize = 80;
@@ -69,6 +71,23 @@ pub(super) fn definition(it: &CheckDefinition) -> String {
         text += &format!("\n  needs: {}", it.needs.join(", "));
     }
     text
+}
+
+/// A row of a query, under the names of its columns.
+pub(super) fn row(it: &QueryRow) -> Row {
+    (it.values.keys().map(|it| escape(it)).collect(), it.values.values().map(cell).collect())
+}
+
+fn cell(value: &serde_json::Value) -> String {
+    if value.is_null() { String::new() } else { short(value) }
+}
+
+pub(super) fn query_finished(it: &QueryFinished) -> String {
+    let mut text = format!("· {}:{}: {}", escape(&it.file), it.line, counted(it.rows, "row"));
+    if it.told < it.rows {
+        text += &format!(", of which {} are shown", it.told);
+    }
+    text + "\n"
 }
 
 fn short(value: &serde_json::Value) -> String {
