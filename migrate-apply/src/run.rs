@@ -9,10 +9,7 @@ use std::{
 };
 
 use migrate_core::{
-    connect::{
-        session::{Facts, SETTINGS, Session},
-        target::Database,
-    },
+    connect::{session::Session, target::Database},
     ctx::Ctx,
     error::{Error, Result},
     fault::{self, Point},
@@ -32,6 +29,7 @@ use crate::{
     guard::{Guard, Policy, Seen},
     limits::Limits,
     send::{self, GaveWay, Stop},
+    view,
 };
 
 /// How long to look for the server after a connection was lost; tests of a debug build may set
@@ -198,7 +196,37 @@ impl Run {
         // The heartbeat must not find the row gone and call the lease lost, nor a signal cancel this.
         self.heartbeat = None;
         interrupt::cancels(None);
-        self.reconnect_if_lost()?;
+        let deadline = Instant::now() + reconnect_time();
+        let mut said = None;
+        loop {
+            match self.try_to_finish(status, done, pending, &mut said, ctx) {
+                Err(err) if send::lost(&self.session, &err) && Instant::now() < deadline => (),
+                ended => break ended?,
+            }
+        }
+        said.into_iter().for_each(|line| ctx.emit_line(line));
+        Ok(())
+    }
+
+    /// `said` is the record once it may stand in the audit log, though no answer came.
+    fn try_to_finish(
+        &mut self,
+        status: RunStatus,
+        done: u32,
+        pending: u32,
+        said: &mut Option<Line>,
+        ctx: &Ctx,
+    ) -> Result<()> {
+        if said.is_some() {
+            let session = self.connect_again()?;
+            let open = audit::open_run(&session, &self.ledger)?;
+            if open.is_none_or(|it| it.run_id != self.run_id) {
+                return Ok(());
+            }
+            self.adopt(session)?;
+        } else {
+            self.reconnect_if_lost()?;
+        }
         interrupt::cancels(None);
         let head = audit::head(&self.session, &self.ledger)?;
         let line = ctx.line(Record::ApplyFinished(ApplyFinished {
@@ -210,19 +238,7 @@ impl Run {
             ms: self.start.elapsed().as_millis() as u64,
             audit_head: head,
         }));
-        match self.write_end(&line) {
-            Err(Error::Database { source, .. }) if send::is_lost(&self.session, &source) => {
-                let session = self.connect_again()?;
-                let open = audit::open_run(&session, &self.ledger)?;
-                if open.is_some_and(|it| it.run_id == self.run_id) {
-                    self.adopt(session)?;
-                    self.write_end(&line)?;
-                }
-            }
-            written => written?,
-        }
-        ctx.emit_line(line);
-        Ok(())
+        self.write_end(said.insert(line))
     }
 
     fn write_end(&self, line: &Line) -> Result<()> {
@@ -255,8 +271,19 @@ impl Run {
 
     /// Connects again and takes the advisory lock back; the lease must still be ours.
     pub(crate) fn reconnect(&mut self) -> Result<()> {
-        let session = self.connect_again()?;
-        self.adopt(session)
+        let deadline = Instant::now() + reconnect_time();
+        loop {
+            let session = self.connect_again()?;
+            match self.lease.reattach(&session, &self.ledger, reconnect_time()) {
+                Ok(()) => {
+                    self.go_on_with(session);
+                    return Ok(());
+                }
+                // A server on its way down may still let a session in, and end it.
+                Err(err) if send::lost(&session, &err) && Instant::now() < deadline => (),
+                Err(err) => return Err(err),
+            }
+        }
     }
 
     /// The same, where the connection is found to be gone; ends any transaction under way.
@@ -300,9 +327,47 @@ impl Run {
     /// Goes on with `session`, under the same lease.
     pub(crate) fn adopt(&mut self, session: Session) -> Result<()> {
         self.lease.reattach(&session, &self.ledger, reconnect_time())?;
+        self.go_on_with(session);
+        Ok(())
+    }
+
+    fn go_on_with(&mut self, session: Session) {
         self.session = session;
         interrupt::cancels(Some(self.session.cancel()));
-        Ok(())
+    }
+
+    /// Writes down how a step ended, with what `work` does, in a transaction of its own: a rollback
+    /// must not erase the attempt. Where the connection is lost, another one takes over.
+    pub(crate) fn record(
+        &mut self,
+        line: &Line,
+        subject: &str,
+        work: impl Fn(&Run) -> Result<()>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + reconnect_time();
+        let mut before = None;
+        loop {
+            self.reconnect_if_lost()?;
+            interrupt::cancels(None);
+            let written = self.session.transaction(|session| {
+                self.lease.fence(session, &self.ledger)?;
+                if let Some(before) = before
+                    && audit::has(session, &self.ledger, before, line, &self.run_id)?
+                {
+                    return Ok(());
+                }
+                before = Some(audit::head(session, &self.ledger)?.map_or(0, |it| it.id));
+                work(self)?;
+                audit::append(session, &self.ledger, line, Some(subject), Some(&self.run_id))
+                    .map(drop)
+            });
+            match written {
+                Err(err) if send::lost(&self.session, &err) && Instant::now() < deadline => {
+                    log::debug!("the connection is lost again, trying again: {err}");
+                }
+                written => return written,
+            }
+        }
     }
 
     /// Why work must stop now, if it must: a signal, or a lost lease.
@@ -342,48 +407,11 @@ impl Run {
     }
 
     pub(crate) fn ledger_view(&self) -> String {
-        ledger_view(self.session.facts(), &self.application)
+        view::ledger(self.session.facts(), &self.application)
     }
 
     pub(crate) fn script_view(&self, lock_timeout: Option<Duration>) -> String {
-        script_view(self.session.facts(), &self.application, lock_timeout)
-    }
-}
-
-/// Brings a session back to what the ledger's statements run under, whatever a script set.
-pub(crate) fn ledger_view(facts: &Facts, application: &str) -> String {
-    format!(
-        "reset session authorization; reset role; reset all; {SETTINGS}; {}set application_name = {}",
-        newer_settings(facts),
-        quote_literal(application)
-    )
-}
-
-/// What psql as this role would have, apart from time limits and the text's encoding.
-pub(crate) fn script_view(
-    facts: &Facts,
-    application: &str,
-    lock_timeout: Option<Duration>,
-) -> String {
-    let lock_timeout = lock_timeout.map_or(0, |it| it.as_millis());
-    format!(
-        "reset all; set lock_timeout = {lock_timeout}; set statement_timeout = 0; \
-         set idle_in_transaction_session_timeout = 0; set client_encoding = 'UTF8'; \
-         set standard_conforming_strings = on; {}set application_name = {}",
-        newer_settings(facts),
-        quote_literal(application)
-    )
-}
-
-/// What only newer servers know: orphans end soon, and no limit of the role's ends us.
-fn newer_settings(facts: &Facts) -> &'static str {
-    match facts.server_version_num {
-        170_000.. => {
-            "set client_connection_check_interval = 1000; set idle_session_timeout = 0; \
-             set transaction_timeout = 0; "
-        }
-        140_000.. => "set client_connection_check_interval = 1000; set idle_session_timeout = 0; ",
-        _ => "",
+        view::script(self.session.facts(), &self.application, lock_timeout)
     }
 }
 

@@ -249,6 +249,11 @@ pub(crate) fn is_lost(session: &Session, error: &PgError) -> bool {
         || error.code().is_some_and(|it| ends.contains(&it.code()))
 }
 
+/// The same, of a query of ours.
+pub(crate) fn lost(session: &Session, error: &Error) -> bool {
+    matches!(error, Error::Database { source, .. } if is_lost(session, source))
+}
+
 /// The statements of a script in the messages that they are sent in.
 struct Batches<'a> {
     statements: Box<dyn Iterator<Item = Result<Statement>> + 'a>,

@@ -9,8 +9,14 @@ use rustix::process::{Pid, Signal, kill_process};
 const GATED: &str = "create table t (); do $$ begin
     while not exists (select from gate) loop perform pg_sleep(0.01); end loop;
 end $$;";
-const SLOW_INDEX: &str = "-- migrate:up transaction:false\ninsert into r values (1);\n\
-    create index concurrently r_i on r (i);\n";
+/// Its build stops at the first row until the gate is open.
+const GATED_INDEX: &str = "-- migrate:up transaction:false\ninsert into r values (1);\n\
+    create index concurrently r_i on r (public.gated(i));\n";
+const GATED_FUNCTION: &str = "create table gate (); create table r (i int);
+    create function gated(i int) returns int immutable language plpgsql as $$ begin
+        while not exists (select from public.gate) loop perform pg_sleep(0.01); end loop;
+        return i;
+    end $$";
 
 /// Starts `up`, and waits until it runs a statement like `query`.
 fn up_in(world: &World, query: &str) -> Background {
@@ -72,17 +78,16 @@ fn a_server_that_stops_in_the_middle_leaves_nothing_of_a_transaction() {
 fn a_server_that_stops_in_the_middle_leaves_the_rest_outside_a_transaction() {
     let mut server = OwnServer::start(&[]);
     for how in [End::Fast, End::Immediate, End::KilledSession] {
-        let world = World::at(server.url()).migration("1_m.sql", SLOW_INDEX);
-        world.execute("drop schema public cascade; create schema public; create table r (i int)");
-        let mut reader = world.client();
-        reader.batch_execute("begin isolation level repeatable read; select * from r").unwrap();
+        let world = World::at(server.url()).migration("1_m.sql", GATED_INDEX);
+        world.execute("drop schema public cascade; create schema public");
+        world.execute(GATED_FUNCTION);
         let up = up_in(&world, "create index");
         world.wait_for("exists (select from pg_index where indrelid = 'r'::regclass)");
         end(&mut server, how, &world);
-        drop(reader);
         let failed = up.finish().expect(Exit::Partial);
         let record = failed.one("migration.failed");
         assert_eq!((&record["state"], &record["statements_done"]), (&"partial".into(), &1.into()));
+        world.execute("insert into gate default values");
         let _ = world.run("migrate-apply up").expect(Exit::Ok);
         assert_eq!(world.query("select count(*) from r"), "1", "{how:?}");
         assert_eq!(
@@ -102,6 +107,29 @@ fn a_session_that_is_terminated_is_a_failure_that_is_recorded() {
     let failed = up.finish().expect(Exit::Failed);
     assert_eq!(failed.one("error")["kind"], "connection_lost");
     assert_eq!(world.query("select status from _migration_history"), "failed");
+    world.assert_sound();
+}
+
+#[test]
+fn sessions_that_are_ended_again_and_again_do_not_lose_the_record_of_a_failure() {
+    let world = World::new().migration("1_gated.sql", GATED);
+    world.execute("create table gate ()");
+    let mut up = up_in(&world, "do");
+    let mut client = world.client();
+    let mut ended = 0;
+    // As while a server goes down: it lets a session in and ends it.
+    while ended < 12 && up.is_running() {
+        let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+            where application_name like 'migrate-apply/%' and datname = current_database()";
+        ended += client.query_one(end, &[]).unwrap().get::<_, i64>(0);
+    }
+    let failed = up.finish().expect(Exit::Failed);
+    assert!(ended > 3, "only {ended} sessions were ended");
+    assert_eq!(failed.one("error")["kind"], "connection_lost");
+    assert_eq!(failed.one("migration.failed")["state"], "rolled_back");
+    assert_eq!(world.query("select string_agg(status, ' ') from _migration_history"), "failed");
+    let audited = "select count(*) from _migration_audit_log where action = 'migration.failed'";
+    assert_eq!(world.query(audited), "1");
     world.assert_sound();
 }
 

@@ -15,10 +15,11 @@ use super::{
 };
 use crate::{
     guard::{Guard, Policy},
-    run::{self, Place},
+    run::Place,
     send::Stop,
     step::Step,
     transaction::tries::{Tried, Tries, is_passing},
+    view,
 };
 
 /// What a rollback does not take back.
@@ -70,7 +71,7 @@ pub(super) fn run(
         let result = work.transaction(steps, End::RollBack, &mut at, ctx);
         let seen = guard.end();
         let clean =
-            session.run(&format!("rollback; {}", run::ledger_view(session.facts(), &application)));
+            session.run(&format!("rollback; {}", view::ledger(session.facts(), &application)));
         let Err(stop) = result else {
             measured(work, finished);
             return clean.map_err(Error::database("reset the session"));

@@ -16,10 +16,10 @@ use crate::{
     batch, failure,
     guard::Guard,
     progress::Progress,
-    run,
     send::{self, GaveWay, Stop},
     step::Step,
     transaction::CLEANUP,
+    view,
 };
 
 const SHARED: &str = include_str!("../../sql/dry_run_shared.sql");
@@ -204,7 +204,7 @@ impl Work<'_> {
     }
 
     pub(super) fn view(&self) -> String {
-        run::script_view(self.session.facts(), &self.application, Some(self.lock_timeout))
+        view::script(self.session.facts(), &self.application, Some(self.lock_timeout))
     }
 
     /// What the migration has put off until COMMIT fails here.

@@ -4,7 +4,6 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Left, Result, StatementError},
     fault::{self, Point},
-    interrupt,
     ledger::{audit, history, history::Status, progress::Checkpoint},
     record::{Direction, FailedState, Leftover, MigrationFailed, Record},
 };
@@ -101,8 +100,6 @@ impl Work<'_> {
     }
 
     fn record_failure(&mut self, err: &Error, left: Left, ctx: &mut Ctx) -> Result<()> {
-        self.run.reconnect_if_lost()?;
-        interrupt::cancels(None);
         for Leftover { object, problem, repair } in &self.leftovers {
             log::warn!("{object}: {problem}; the next run repairs it with: {repair}");
         }
@@ -132,19 +129,16 @@ impl Work<'_> {
             execution_ms: execution_ms as u64,
             leftovers: self.leftovers.clone(),
         }));
-        let version = self.step.version.to_string();
-        self.run.session.transaction(|session| {
-            let ledger = &self.run.ledger;
-            self.run.lease.fence(session, ledger)?;
+        let history_id = self.history_id;
+        self.run.record(&line, &self.step.version.to_string(), |run| {
             history::finish(
-                session,
-                ledger,
-                self.history_id,
+                &run.session,
+                &run.ledger,
+                history_id,
                 Status::Failed,
                 execution_ms as i64,
                 Some(&message),
-            )?;
-            audit::append(session, ledger, &line, Some(&version), Some(&self.run.run_id))
+            )
         })?;
         ctx.emit_line(line);
         Ok(())

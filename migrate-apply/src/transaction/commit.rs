@@ -61,29 +61,48 @@ pub(crate) fn commit(
 /// Its own row in the ledger is the proof. Its id alone is none: a server that crashed may have
 /// lost a COMMIT that was not yet on disk, and given the id to another transaction.
 fn outcome(run: &mut Run, xid: i64, recorded: Recorded<'_>) -> Result<bool> {
-    let session = run.connect_again()?;
-    let doing = "ask what became of the COMMIT";
     let deadline = Instant::now() + COMMIT_PATIENCE;
+    loop {
+        let session = run.connect_again()?;
+        match took_place(run, &session, xid, recorded, deadline) {
+            // A server on its way down may still let a session in, and end it.
+            Err(err) if send::lost(&session, &err) && Instant::now() < deadline => (),
+            Err(err) => return Err(err),
+            Ok(committed) => {
+                // What is known stays known: whoever needs the session finds out that it is gone.
+                if let Err(err) = run.adopt(session) {
+                    log::warn!("after the COMMIT: {err}");
+                }
+                return Ok(committed);
+            }
+        }
+    }
+}
+
+fn took_place(
+    run: &Run,
+    session: &Session,
+    xid: i64,
+    recorded: Recorded<'_>,
+    deadline: Instant,
+) -> Result<bool> {
+    let doing = "ask what became of the COMMIT";
     let status = loop {
-        let status = status_of(&session, xid).map_err(Error::database(doing))?;
+        let status = status_of(session, xid).map_err(Error::database(doing))?;
         if status.as_deref() != Some("in progress") || Instant::now() >= deadline {
             break status;
         }
         thread::sleep(Duration::from_millis(100));
     };
-    let committed = match (recorded(&session, &run.ledger)?, status.as_deref()) {
-        (true, _) => true,
-        (false, Some("aborted") | None) => false,
-        (false, Some(status)) => {
-            return Err(Error::refused(
-                "commit_unclear",
-                format!("transaction {xid} is {status}, and the ledger has no row of it"),
-                "look at the server and at `migrate-apply status`",
-            ));
-        }
-    };
-    run.adopt(session)?;
-    Ok(committed)
+    match (recorded(session, &run.ledger)?, status.as_deref()) {
+        (true, _) => Ok(true),
+        (false, Some("aborted") | None) => Ok(false),
+        (false, Some(status)) => Err(Error::refused(
+            "commit_unclear",
+            format!("transaction {xid} is {status}, and the ledger has no row of it"),
+            "look at the server and at `migrate-apply status`",
+        )),
+    }
 }
 
 pub(super) fn status_of(session: &Session, xid: i64) -> Result<Option<String>, PgError> {

@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 use migrate_core::{
     ctx::Ctx,
     error::{Error, Left, Result},
-    interrupt,
-    ledger::{audit, history, history::Status},
+    ledger::{history, history::Status},
     record::{Direction, FailedState, MigrationFailed, Record},
 };
 
@@ -69,7 +68,7 @@ fn failed(step: &Step, err: &Error, elapsed: Duration) -> MigrationFailed {
     }
 }
 
-/// Records a failure in a transaction of its own: a rollback must not erase the attempt.
+/// Records a failure in the history, where it is one of the script, and in the audit log.
 fn record_failure(
     run: &mut Run,
     step: &Step,
@@ -77,23 +76,16 @@ fn record_failure(
     err: &Error,
     ctx: &mut Ctx,
 ) -> Result<()> {
-    run.reconnect_if_lost()?;
-    interrupt::cancels(None);
     let message = failed.message.clone();
     let line = ctx.line(Record::MigrationFailed(failed));
-    let version = step.version.to_string();
-    run.session.transaction(|session| {
-        run.lease.fence(session, &run.ledger)?;
+    run.record(&line, &step.version.to_string(), |run| {
         if matches!(err, Error::Statement { .. } | Error::ConnectionLost { .. })
             && step.direction == Direction::Up
         {
-            history::insert(
-                session,
-                &run.ledger,
-                &step.new_run(run, Status::Failed, Some(&message)),
-            )?;
+            let failed = step.new_run(run, Status::Failed, Some(&message));
+            history::insert(&run.session, &run.ledger, &failed)?;
         }
-        audit::append(session, &run.ledger, &line, Some(&version), Some(&run.run_id))
+        Ok(())
     })?;
     ctx.emit_line(line);
     Ok(())

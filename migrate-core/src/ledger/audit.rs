@@ -13,6 +13,7 @@ use crate::{
 pub const LOCK: &str = include_str!("../../sql/audit_lock.sql");
 pub const APPEND: &str = include_str!("../../sql/audit_append.sql");
 const HEAD: &str = include_str!("../../sql/audit_head.sql");
+const HAS: &str = include_str!("../../sql/audit_has.sql");
 const OPEN_RUN: &str = include_str!("../../sql/audit_open_run.sql");
 const ENVIRONMENT: &str = include_str!("../../sql/audit_environment.sql");
 
@@ -120,6 +121,21 @@ pub fn head(session: &Session, ledger: &Ledger) -> Result<Option<AuditHead>> {
         .query_opt(&ledger.sql(HEAD), &[])
         .map_err(Error::database("read the head of the audit log"))?;
     Ok(row.map(|row| AuditHead { id: row.get("id"), hash: row.get("hash") }))
+}
+
+/// Whether `line` of a run stands in the log behind row `after`: its writer lost the answer.
+pub fn has(
+    session: &Session,
+    ledger: &Ledger,
+    after: i64,
+    line: &Line,
+    run_id: &str,
+) -> Result<bool> {
+    let details = serde_json::to_string(line).expect("records have string keys only");
+    let row = session
+        .query_one(&ledger.sql(HAS), &[&after, &run_id, &details])
+        .map_err(Error::database("look into the audit log"))?;
+    Ok(row.get("has"))
 }
 
 /// A run of which the log has the beginning only.
