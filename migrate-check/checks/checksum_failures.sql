@@ -1,5 +1,5 @@
 -- Pages whose checksum was wrong when the server read them.
--- group: integrity
+-- group: integrity health
 -- pass: no page was read with a wrong checksum since the statistics began
 -- meaning: The disk, the controller, memory or another program changed pages behind the server's back. Only pages
 --   that were read are counted: there may be more.

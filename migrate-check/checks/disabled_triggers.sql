@@ -1,5 +1,5 @@
 -- Triggers and foreign keys that are switched off.
--- group: integrity
+-- group: integrity preflight
 -- pass: every trigger fires, and every foreign key is kept
 -- meaning: ALTER TABLE … DISABLE TRIGGER was not undone, after a load of data for instance. A foreign key is kept by
 --   triggers: switched off, it lets orphans pass. A role or database with session_replication_role = replica

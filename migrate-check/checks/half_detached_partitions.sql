@@ -1,5 +1,5 @@
 -- Partitions that DETACH CONCURRENTLY left half way.
--- group: integrity
+-- group: integrity preflight
 -- needs: version 140000
 -- pass: no partition is half detached
 -- meaning: DETACH PARTITION … CONCURRENTLY was interrupted. Queries of the parent do not see these rows any more,

@@ -1,5 +1,5 @@
 -- Transaction numbers that are used up faster than old rows are frozen.
--- group: integrity
+-- group: integrity health preflight
 -- pass: the oldest rows are far from the wraparound of transaction numbers
 -- meaning: About 2 billion transactions after the oldest row that is not frozen, the server refuses to write.
 --   Autovacuum freezes from autovacuum_freeze_max_age on; an age far beyond it means that it does not come through:

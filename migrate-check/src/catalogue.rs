@@ -28,6 +28,15 @@ const FILES: &[(&str, &str)] = &files! {
     "broken_btrees"
     "damaged_tables"
     "unreadable_tables"
+    "long_transactions"
+    "blocked_sessions"
+    "connections_left"
+    "prepared_transactions"
+    "replication_lag"
+    "replication_slots"
+    "running_dumps"
+    "urgent_vacuums"
+    "harmful_settings"
 };
 
 static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| {
@@ -42,7 +51,7 @@ pub(crate) fn all() -> &'static [Definition] {
 }
 
 pub(crate) fn of_group(group: &str) -> Vec<&'static Definition> {
-    ALL.iter().filter(|it| it.group == group).collect()
+    ALL.iter().filter(|it| it.groups.iter().any(|it| it == group)).collect()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::{
     place::{Place, Settings},
     project,
     report::Report,
-    runner::{self, Limits},
+    runner::{self, Limits, snapshot::Snapshot},
     selection::Selection,
 };
 
@@ -72,7 +72,8 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         settings = settings.with("deep", "on").with("large", i64::MAX);
     }
     if !picked.is_empty() {
-        runner::run(&picked, &place, &settings, &limits, &mut report)?;
+        let snapshot = Snapshot::shared(&place, &settings, &limits, report.ctx())?;
+        runner::run(&picked, &snapshot, &limits, &mut report)?;
     }
     let files: Vec<_> = files.iter().filter(|it| args.selection.has(&it.stem)).collect();
     if !files.is_empty() {

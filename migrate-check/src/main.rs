@@ -1,12 +1,15 @@
 //! Asks a database whether its data, its schema and its state are sound; changes nothing.
 
+mod activity;
 mod ask;
 mod catalogue;
 mod check_file;
 mod definition;
 mod file_run;
+mod health;
 mod integrity;
 mod list;
+mod metrics;
 mod place;
 mod project;
 mod report;
@@ -24,7 +27,7 @@ static TOOL: Tool = Tool {
     name: "migrate-check",
     about: "Ask a PostgreSQL database whether its data, its schema and its state are sound",
     examples: include_str!("examples.txt"),
-    records: &["check", "query", "error"],
+    records: &["check", "query", "metric", "activity", "error"],
 };
 
 #[derive(clap::Subcommand)]
@@ -35,6 +38,12 @@ enum Command {
     /// Run files of queries that say what is wrong; nothing in them can write
     #[command(after_long_help = run::HELP)]
     Run(run::Args),
+    /// Numbers and checks of the server's state; also for Prometheus
+    #[command(after_long_help = health::HELP)]
+    Health(health::Args),
+    /// What runs now, and who waits for whom
+    #[command(after_long_help = activity::HELP)]
+    Activity(activity::Args),
     /// List the checks that there are, with their meaning, hint, fix and SQL
     #[command(after_long_help = list::HELP)]
     List(list::Args),
@@ -48,12 +57,15 @@ enum Command {
 fn main() -> ExitCode {
     let output = |command: &Command| match command {
         Command::Integrity(_) | Command::Run(_) => Output::Report,
-        Command::List(_) => Output::Rows,
+        Command::Health(_) => Output::Metrics,
+        Command::Activity(_) | Command::List(_) => Output::Rows,
         Command::Schema | Command::Man => Output::Raw,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Integrity(args) => integrity::run(&args, ctx),
         Command::Run(args) => run::run(&args, ctx),
+        Command::Health(args) => health::run(&args, ctx),
+        Command::Activity(args) => activity::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
         Command::Schema => ctx.print_schema(),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),

@@ -35,6 +35,10 @@ impl<'a> Report<'a> {
         self.database = database.to_owned();
     }
 
+    pub(crate) fn group(&self) -> &'static str {
+        self.group
+    }
+
     pub(crate) fn ctx(&mut self) -> &mut Ctx {
         self.ctx
     }

@@ -2,6 +2,8 @@
 
 mod check;
 mod dry_run;
+mod metric;
+pub(crate) mod prometheus;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
@@ -14,7 +16,14 @@ use crate::record::{
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
 pub(crate) fn is_row(record: &Record) -> bool {
-    matches!(record, Record::Migration(_) | Record::Lock(_) | Record::QueryRow(_))
+    matches!(
+        record,
+        Record::Migration(_)
+            | Record::Lock(_)
+            | Record::QueryRow(_)
+            | Record::Metric(_)
+            | Record::Activity(_)
+    )
 }
 
 /// A listing; all rows are of one type.
@@ -26,6 +35,8 @@ pub(crate) fn table(rows: &[Line]) -> String {
             Record::Migration(row) => migration(row),
             Record::Lock(row) => lock(row),
             Record::QueryRow(row) => check::row(row),
+            Record::Metric(row) => metric::metric(row),
+            Record::Activity(row) => metric::activity(row),
             _ => continue,
         };
         if index == 0 {
@@ -93,7 +104,7 @@ fn lock(row: &LockRow) -> Row {
     (names(&head), cells)
 }
 
-fn names(head: &[&str]) -> Vec<String> {
+pub(super) fn names(head: &[&str]) -> Vec<String> {
     head.iter().map(|&it| it.to_owned()).collect()
 }
 
@@ -229,6 +240,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         Record::QueryFinished(it) => check::query_finished(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) | Record::QueryRow(_) => return None,
+        Record::Metric(_) | Record::Activity(_) => return None,
     })
 }
 

@@ -8,6 +8,7 @@ mod architecture;
 mod batch;
 mod batch_resume;
 mod check_faults;
+mod check_health;
 mod check_integrity;
 mod check_run;
 mod commit_outcome;

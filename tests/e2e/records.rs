@@ -200,9 +200,12 @@ fn runs_of_check(seen: &mut Seen) {
          set session_replication_role = replica;
          insert into orders values (1, 7)",
     );
-    for command in ["integrity --only orphans", "integrity", "run x.sql", "list"] {
+    for command in ["integrity --only orphans", "integrity", "run x.sql", "list", "health"] {
         seen.take(&world, &world.run(&format!("migrate-check {command}")));
     }
+    let mut busy = world.client();
+    busy.batch_execute("begin").unwrap();
+    seen.take(&world, &world.run("migrate-check activity"));
 }
 
 fn all_types() -> Vec<String> {

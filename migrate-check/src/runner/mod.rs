@@ -2,7 +2,7 @@
 
 mod answer;
 mod order;
-mod snapshot;
+pub(crate) mod snapshot;
 mod task;
 mod worker;
 
@@ -18,11 +18,7 @@ use migrate_core::{
     interrupt,
 };
 
-use crate::{
-    definition::Definition,
-    place::{Place, Settings, Sight},
-    report::Report,
-};
+use crate::{definition::Definition, place::Sight, report::Report};
 use order::InOrder;
 use snapshot::Snapshot;
 use task::Task;
@@ -54,15 +50,13 @@ impl Limits {
 /// Runs them all, and says each answer as soon as those before it are said.
 pub(crate) fn run(
     definitions: &[&'static Definition],
-    place: &Place,
-    settings: &Settings,
+    snapshot: &Snapshot,
     limits: &Limits,
     report: &mut Report<'_>,
 ) -> Result<()> {
-    let snapshot = Snapshot::take(place, settings, limits, report.ctx())?;
     let sight = Sight::of(&snapshot.workers[0])?;
     report.about(&snapshot.workers[0].facts().database);
-    let mut in_order = InOrder::new(definitions, limits);
+    let mut in_order = InOrder::new(report.group(), definitions, limits);
     let mut tasks = Vec::new();
     for (index, definition) in definitions.iter().enumerate() {
         if let Some(need) = sight.lacks(&definition.needs) {
@@ -71,13 +65,13 @@ pub(crate) fn run(
             in_order.expect(index, 1);
             tasks.push(Task::query(index, definition));
         } else {
-            let planned = task::targets(index, definition, &snapshot, limits)?;
+            let planned = task::targets(index, definition, snapshot, limits)?;
             in_order.plan(index, planned, &mut tasks);
         }
     }
     // Cheap ones first, so that they are answered whatever becomes of the others.
     tasks.sort_by_key(|it| std::cmp::Reverse(it.bytes.map_or(i64::MAX, |it| it)));
-    work(tasks, &snapshot, limits, in_order, report)
+    work(tasks, snapshot, limits, in_order, report)
 }
 
 fn work(

@@ -27,6 +27,7 @@ pub(super) struct InOrder<'a> {
 
 /// A check under way.
 struct State<'a> {
+    group: &'static str,
     definition: &'a Definition,
     /// How many answers will come.
     targets: usize,
@@ -45,8 +46,13 @@ struct State<'a> {
 }
 
 impl<'a> InOrder<'a> {
-    pub(super) fn new(definitions: &[&'a Definition], limits: &Limits) -> InOrder<'a> {
+    pub(super) fn new(
+        group: &'static str,
+        definitions: &[&'a Definition],
+        limits: &Limits,
+    ) -> InOrder<'a> {
         let state = |&definition: &&'a Definition| State {
+            group,
             definition,
             targets: 0,
             waiting: BTreeMap::new(),
@@ -274,7 +280,7 @@ impl State<'_> {
     fn check(&self, status: CheckStatus, message: String) -> Check {
         Check {
             name: self.definition.name.to_owned(),
-            group: self.definition.group.clone(),
+            group: self.group.to_owned(),
             status,
             object: None,
             count: None,

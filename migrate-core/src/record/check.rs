@@ -101,7 +101,8 @@ pub struct CheckSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckDefinition {
     pub name: String,
-    pub group: String,
+    /// The commands that it belongs to.
+    pub groups: Vec<String>,
     pub title: String,
     /// What it means when it fails.
     pub meaning: String,

@@ -8,6 +8,7 @@ mod check;
 mod dry_run;
 mod listing;
 mod lock;
+mod metric;
 pub mod schema;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
+pub use metric::*;
 
 /// The version of the record format.
 pub const VERSION: u8 = 1;
@@ -101,6 +103,10 @@ pub enum Record {
     QueryRow(QueryRow),
     #[serde(rename = "query.finished")]
     QueryFinished(QueryFinished),
+    #[serde(rename = "metric")]
+    Metric(Metric),
+    #[serde(rename = "activity")]
+    Activity(Activity),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -143,6 +149,8 @@ impl Record {
             Record::CheckDefinition(_) => "check.definition",
             Record::QueryRow(_) => "query.row",
             Record::QueryFinished(_) => "query.finished",
+            Record::Metric(_) => "metric",
+            Record::Activity(_) => "activity",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Error(_) => "error",

@@ -62,7 +62,7 @@ pub(super) fn summary(it: &CheckSummary) -> String {
 }
 
 pub(super) fn definition(it: &CheckDefinition) -> String {
-    let mut text = format!("{} ({})\n  {}", it.name, it.group, it.title);
+    let mut text = format!("{} ({})\n  {}", it.name, it.groups.join(", "), it.title);
     text += &format!("\n  {}\n  hint: {}", it.meaning, it.hint);
     if let Some(fix) = &it.fix {
         text += &format!("\n  fix: {fix}");
