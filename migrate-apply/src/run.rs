@@ -401,6 +401,11 @@ impl Run {
         self.guard.as_ref()
     }
 
+    /// What others see of this run in `pg_stat_activity`.
+    pub(crate) fn application(&self) -> &str {
+        &self.application
+    }
+
     /// For [`Tries::again`](crate::transaction::tries::Tries::again).
     pub(crate) fn must_stop(&self) -> bool {
         self.stopped(String::new).is_some()

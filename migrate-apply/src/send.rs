@@ -69,7 +69,7 @@ impl Stop {
 pub(crate) struct Totals {
     pub(crate) statements: u64,
     pub(crate) rows: u64,
-    /// A statement took away what we had prepared on the server.
+    /// A statement took away what we had prepared on the server, or will.
     pub(crate) deallocated: bool,
 }
 
@@ -79,14 +79,17 @@ struct Batch {
     statements: Vec<Statement>,
 }
 
-/// Runs all statements of `step` on the flight's session; the messages that are already under
-/// way belong to the caller, who is asked to take their answers before the first of ours.
+/// Runs all statements of `step`; the messages that are already under way belong to the caller, who
+/// is asked to take their answers before the first of ours. Behind the last statement goes `last`,
+/// whose answers are the caller's, too; it is held back where a statement may have taken away
+/// what it needs.
 pub(crate) fn run_script<'a>(
     run: &'a Run,
-    mut flight: Flight<'a>,
+    flight: &mut Flight,
     step: &'a Step,
-    answered: &mut dyn FnMut(&mut Flight<'a>, &mut Ctx) -> Result<(), Stop>,
+    answered: &mut dyn FnMut(&mut Flight) -> Result<(), Stop>,
     stopped: &dyn Fn() -> Option<Stop>,
+    last: &str,
     ctx: &mut Ctx,
 ) -> Result<Totals, Stop> {
     let start = Instant::now();
@@ -102,12 +105,16 @@ pub(crate) fn run_script<'a>(
     let mut settled = false;
     loop {
         let batch = batches.next()?;
+        let ends = batch.is_none() && !sender.totals.deallocated;
+        if ends {
+            flight.send(&run.session, last);
+        }
         let alone = batch.as_ref().is_none_or(|it| needs_copy(&it.statements[0]));
-        while !flight.is_empty() && (alone || flight.len() >= AHEAD) {
+        while flight.len() > usize::from(ends) && (alone || flight.len() >= AHEAD) {
             if settled {
-                sender.take_answers(&mut flight, ctx)?;
+                sender.take_answers(flight, ctx)?;
             } else {
-                answered(&mut flight, ctx)?;
+                answered(flight)?;
                 settled = true;
             }
         }
@@ -117,7 +124,7 @@ pub(crate) fn run_script<'a>(
         match batch {
             None => return Ok(sender.totals),
             Some(batch) if alone => sender.copy(&batch, ctx)?,
-            Some(batch) => sender.send(batch, &mut flight),
+            Some(batch) => sender.send(batch, flight),
         }
     }
 }
@@ -136,19 +143,21 @@ struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    fn send(&mut self, batch: Batch, flight: &mut Flight<'a>) {
+    fn send(&mut self, batch: Batch, flight: &mut Flight) {
         let range =
             batch.statements[0].range.start..batch.statements[batch.statements.len() - 1].range.end;
-        flight.send(self.step.script.text[range].to_owned());
+        flight.send(self.session, &self.step.script.text[range]);
+        self.totals.deallocated |= batch.statements.iter().any(|it| it.tag() == "DEALLOCATE");
         self.waiting.push_back(batch);
     }
 
-    fn take_answers(&mut self, flight: &mut Flight<'a>, ctx: &mut Ctx) -> Result<(), Stop> {
+    fn take_answers(&mut self, flight: &mut Flight, ctx: &mut Ctx) -> Result<(), Stop> {
         let Some(batch) = self.waiting.pop_front() else { return Ok(()) };
         // It was sent ahead, and began when the one before it ended.
         let began = Instant::now();
         let progress = self.progress(batch.first_number, &batch.statements[0]);
-        let answers = flight.answers(&mut |elapsed| progress.tick(elapsed, ctx));
+        let answers =
+            flight.answers(self.session, &mut |elapsed| progress.tick(elapsed, ctx));
         drop(progress);
         let ms = began.elapsed().as_secs_f64() * 1000.0;
         match answers {
@@ -197,7 +206,6 @@ impl<'a> Sender<'a> {
         ctx.emit_together(records.collect());
         self.totals.statements += batch.statements.len() as u64;
         self.totals.rows += rows.iter().sum::<u64>();
-        self.totals.deallocated |= batch.statements.iter().any(|it| it.tag() == "DEALLOCATE");
     }
 
     fn refused(&self, batch: &Batch, Failed { done, error }: Failed) -> Stop {
@@ -338,9 +346,9 @@ pub(crate) fn one(
         }
         (Kind::CopyToStdout, _) => session.copy_out(sql, tick),
         _ => {
-            let mut flight = Flight::new(session);
-            flight.send(sql.to_owned());
-            let answers = flight.answers(tick).map_err(|it| it.error)?;
+            let mut flight = Flight::default();
+            flight.send(session, sql);
+            let answers = flight.answers(session, tick).map_err(|it| it.error)?;
             Ok(answers.iter().map(|it| it.rows).sum())
         }
     }

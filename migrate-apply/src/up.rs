@@ -19,7 +19,7 @@ use crate::{
     nothing,
     run::{Place, Run},
     step::Step,
-    transaction::Writer,
+    transaction::{Next, Writer},
 };
 
 #[derive(clap::Args)]
@@ -172,13 +172,17 @@ pub(crate) fn run_steps(
 ) -> Result<()> {
     let mut writer = Writer::new(limits);
     if single_transaction {
-        writer.apply(run, steps, ctx)?;
+        writer.apply(run, steps, Next::Other, ctx)?;
         *done = steps.len();
         steps.iter().for_each(warn);
     } else {
-        for step in steps {
+        for (index, step) in steps.iter().enumerate() {
             if step.script.transaction {
-                writer.apply(run, std::slice::from_ref(step), ctx)?;
+                let next = match steps.get(index + 1) {
+                    Some(next) if next.script.transaction => Next::Transaction,
+                    _ => Next::Other,
+                };
+                writer.apply(run, std::slice::from_ref(step), next, ctx)?;
             } else {
                 writer.lent();
                 journalled::apply(run, step, limits, ctx)?;

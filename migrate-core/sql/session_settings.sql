@@ -1,8 +1,21 @@
--- What the ledger's statements run under, whatever the role, the database or a migration set.
-set search_path = pg_catalog, pg_temp; set client_encoding = 'UTF8'; set timezone = 'UTC';
-set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; set extra_float_digits = 1; set bytea_output = 'hex';
-set row_security = off; set standard_conforming_strings = on; set default_transaction_isolation = 'read committed';
-set default_transaction_read_only = off; set default_transaction_deferrable = off; set synchronous_commit = on;
-set lock_timeout = '5s'; set statement_timeout = 0; set idle_in_transaction_session_timeout = 0;
-set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2;
-set tcp_keepalives_count = 3
+-- What the ledger's statements run under, whatever the role, the database or a migration set. One statement, as it is
+-- run twice a migration.
+select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
+       pg_catalog.set_config('client_encoding', 'UTF8', false),
+       pg_catalog.set_config('timezone', 'UTC', false),
+       pg_catalog.set_config('datestyle', 'ISO, MDY', false),
+       pg_catalog.set_config('intervalstyle', 'postgres', false),
+       pg_catalog.set_config('extra_float_digits', '1', false),
+       pg_catalog.set_config('bytea_output', 'hex', false),
+       pg_catalog.set_config('row_security', 'off', false),
+       pg_catalog.set_config('standard_conforming_strings', 'on', false),
+       pg_catalog.set_config('default_transaction_isolation', 'read committed', false),
+       pg_catalog.set_config('default_transaction_read_only', 'off', false),
+       pg_catalog.set_config('default_transaction_deferrable', 'off', false),
+       pg_catalog.set_config('synchronous_commit', 'on', false),
+       pg_catalog.set_config('lock_timeout', '5s', false),
+       pg_catalog.set_config('statement_timeout', '0', false),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
+       pg_catalog.set_config('tcp_keepalives_idle', '5', false),
+       pg_catalog.set_config('tcp_keepalives_interval', '2', false),
+       pg_catalog.set_config('tcp_keepalives_count', '3', false)

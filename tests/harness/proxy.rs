@@ -107,11 +107,12 @@ impl State {
         });
     }
 
-    fn forward(&self, mut client: &UnixStream, mut server: &UnixStream) {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(count @ 1..) = client.read(&mut buffer) {
-            let message = &buffer[..count];
-            let cut = self.decide(message);
+    /// Message by message, as several may come together.
+    fn forward(&self, client: &UnixStream, mut server: &UnixStream) {
+        let mut begun = false;
+        while let Some(message) = read_message(client, begun) {
+            begun = true;
+            let cut = self.decide(&message);
             if matches!(cut, Some(Cut::BeforeAndStayAway | Cut::AfterAndStayAway)) {
                 self.away.store(true, Ordering::SeqCst);
             }
@@ -120,7 +121,7 @@ impl State {
                 let _ = client.shutdown(Shutdown::Both);
             }
             let sent = !matches!(cut, Some(Cut::Before | Cut::BeforeAndStayAway));
-            if sent && server.write_all(message).is_err() {
+            if sent && server.write_all(&message).is_err() {
                 return;
             }
             match cut {
@@ -148,6 +149,17 @@ impl State {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
+}
+
+/// A message of the client: its type, which the first one lacks, its length, which counts itself, and the rest.
+fn read_message(mut client: &UnixStream, begun: bool) -> Option<Vec<u8>> {
+    let mut message = vec![0; if begun { 5 } else { 4 }];
+    client.read_exact(&mut message).ok()?;
+    let length = u32::from_be_bytes(message[message.len() - 4..].try_into().unwrap()) as usize;
+    let head = message.len();
+    message.resize(head + length - 4, 0);
+    client.read_exact(&mut message[head..]).ok()?;
+    Some(message)
 }
 
 fn socket(url: &str) -> String {

@@ -17,8 +17,8 @@ pub(crate) fn send(
     sql: String,
     tick: &mut dyn FnMut(Duration),
 ) -> Result<u64, PgError> {
-    let mut flight = Flight::new(session);
-    flight.send(sql);
-    let answers = flight.answers(tick).map_err(|it| it.error)?;
+    let mut flight = Flight::default();
+    flight.send(session, &sql);
+    let answers = flight.answers(session, tick).map_err(|it| it.error)?;
     Ok(answers.iter().map(|it| it.rows).sum())
 }

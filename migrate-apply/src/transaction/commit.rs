@@ -31,10 +31,19 @@ pub(crate) fn commit(
     xid: i64,
     recorded: Recorded<'_>,
 ) -> Result<Option<Commit>, Stop> {
-    let error = match run.session.run("commit") {
-        Ok(()) => return Ok(None),
-        Err(error) => error,
-    };
+    let answer = run.session.run("commit");
+    settle(run, step, xid, answer, recorded)
+}
+
+/// What became of a COMMIT that was sent.
+pub(super) fn settle(
+    run: &mut Run,
+    step: &Step,
+    xid: i64,
+    answer: Result<(), PgError>,
+    recorded: Recorded<'_>,
+) -> Result<Option<Commit>, Stop> {
+    let Err(error) = answer else { return Ok(None) };
     if !send::is_lost(&run.session, &error) {
         let mut refused = crate::failure::of_server(&error);
         refused.message = format!("at COMMIT: {}", refused.message);

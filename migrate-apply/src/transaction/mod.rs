@@ -1,28 +1,31 @@
 //! A transactional step: its statements, its history row and its audit row are one transaction.
 //!
-//! xid, fence, statements, history, audit, same xid still, COMMIT alone. Whatever dies between
+//! xid, fence, statements, same xid still, history, audit, COMMIT alone. Whatever dies between
 //! two of these leaves the database as it was; after COMMIT, `txid_status` knows.
+//!
+//! Two waits a migration: for the statements, behind which the look at what they did is sent already;
+//! and for COMMIT, which is sent behind the record, and before the beginning of the next transaction.
+//! Where the record fails, the server makes a ROLLBACK of that COMMIT.
 
 pub(crate) mod commit;
 mod failure;
+mod prepared;
 pub(crate) mod record;
 pub(crate) mod tries;
 mod waiting;
 
-use record::STATE;
 use std::{mem, time::Instant};
 use tries::{Tried, Tries};
 
 use migrate_core::{
-    connect::flight::Flight,
+    connect::flight::{Flight, said},
     ctx::Ctx,
     error::{Error, PgError, Result},
     fault::{self, Point},
     interrupt,
     ledger::history,
-    record::{Line, Record},
+    record::{Commit, Line, Record},
 };
-use tokio_postgres::Statement as Prepared;
 
 use crate::{
     guard::Policy,
@@ -38,14 +41,25 @@ const CLEANUP_CHEAP: &str = include_str!("../../sql/cleanup.sql");
 pub(crate) const CLEANUP: &str =
     concat!(include_str!("../../sql/cleanup.sql"), include_str!("../../sql/cleanup_left_over.sql"));
 
-/// The statements that each transaction needs, prepared once on a session.
+/// What comes behind a transaction on the same session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Another one of these: it is begun ahead.
+    Transaction,
+    Other,
+}
+
+/// Runs steps in transactions, one after the other.
 pub(crate) struct Writer {
     limits: Limits,
-    prepared: Option<(i32, [Prepared; 3])>,
+    /// The session on which the ledger's statements are prepared.
+    prepared_on: Option<i32>,
     /// Of the transaction before, whose COMMIT is looked at once more.
     last_xid: Option<i64>,
     /// Whether the session is known to hold nothing that takes time to find and take away.
     clean: bool,
+    /// The next transaction, begun behind the last COMMIT.
+    ahead: Option<Flight>,
 }
 
 /// What the first message of a transaction found.
@@ -60,22 +74,28 @@ struct Begun {
 
 impl Writer {
     pub(crate) fn new(limits: Limits) -> Writer {
-        Writer { limits, prepared: None, last_xid: None, clean: false }
+        Writer { limits, prepared_on: None, last_xid: None, clean: false, ahead: None }
     }
 
     /// A step outside a transaction had the session, and may have deallocated what was prepared.
     pub(crate) fn lent(&mut self) {
         self.clean = false;
-        self.prepared = None;
+        self.prepared_on = None;
     }
 
     /// Applies `steps` in one transaction.
-    pub(crate) fn apply(&mut self, run: &mut Run, steps: &[Step], ctx: &mut Ctx) -> Result<()> {
+    pub(crate) fn apply(
+        &mut self,
+        run: &mut Run,
+        steps: &[Step],
+        next: Next,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
         let start = Instant::now();
         let mut tries = Tries::new(self.limits);
         loop {
             let mut at = 0;
-            let stop = match self.attempt(run, steps, tries.retries, &mut at, ctx) {
+            let stop = match self.attempt(run, steps, next, tries.retries, &mut at, ctx) {
                 Ok(lines) => {
                     fault::hit(Point::AfterCommit);
                     for line in lines {
@@ -89,6 +109,7 @@ impl Writer {
             // First: a cancel must not hit what comes now.
             let seen = run.unwatch();
             let step = &steps[at];
+            self.ahead = None;
             if !run.session.is_closed() {
                 let _ = run.session.run(&format!("rollback; {}", run.ledger_view()));
             }
@@ -118,16 +139,20 @@ impl Writer {
         &mut self,
         run: &mut Run,
         steps: &[Step],
+        next: Next,
         retries: u32,
         at: &mut usize,
         ctx: &mut Ctx,
     ) -> Result<Vec<Line>, Stop> {
         self.prepare(run)?;
-        let clean = mem::replace(&mut self.clean, false);
         run.watch(Policy::GiveWay);
         interrupt::leaves(Some("the transaction under way is rolled back by the server".into()));
         let mut begun = Begun::default();
         let mut lines = Vec::new();
+        let mut flight = match self.ahead.take() {
+            Some(flight) => flight,
+            None => self.begin(run, self.last_xid),
+        };
         for (index, step) in steps.iter().enumerate() {
             *at = index;
             if let Some(err) = run.stopped(|| failure::nothing_of(step)) {
@@ -135,81 +160,109 @@ impl Writer {
             }
             ctx.emit(Record::MigrationStarted(step.started(None)));
             let start = Instant::now();
-            let totals = self.statements(run, step, clean, &mut begun, ctx)?;
+            let totals = self.statements(run, step, &mut flight, &mut begun, ctx)?;
             let execution = start.elapsed();
             fault::hit(Point::BeforeRecord);
-            lines.push(self.record(run, step, totals, execution, retries, &begun, ctx)?);
+            let (line, record) = record::record(run, step, totals, execution, retries, ctx);
+            lines.push(line);
+            flight.send(&run.session, &record);
             begun.recorded = true;
+            if index + 1 < steps.len() {
+                answer(&mut flight, run).map_err(|error| record::not_taken(run, error))?;
+                flight.send(&run.session, &prepared::begin(None));
+            }
         }
-        fault::hit(Point::BeforeCommit);
+        let commit = self.commit(run, &steps[steps.len() - 1], flight, &begun, next)?;
+        for line in &mut lines {
+            if let Record::MigrationApplied(it) | Record::MigrationRolledBack(it) = &mut line.record
+            {
+                it.commit = commit;
+            }
+        }
+        Ok(lines)
+    }
+
+    fn prepare(&mut self, run: &Run) -> Result<()> {
+        let pid = run.session.facts().backend_pid;
+        if self.prepared_on != Some(pid) {
+            prepared::prepare(run, self.limits)?;
+            self.prepared_on = Some(pid);
+        }
+        Ok(())
+    }
+
+    /// Takes away what the script before left, and begins a transaction.
+    fn begin(&mut self, run: &Run, before: Option<i64>) -> Flight {
+        let mut flight = Flight::default();
+        let clean = mem::replace(&mut self.clean, false);
+        flight.send(&run.session, if clean { CLEANUP_CHEAP } else { CLEANUP });
+        flight.send(&run.session, &format!("begin; {}", prepared::begin(before)));
+        flight
+    }
+
+    /// COMMIT, behind the record that is under way.
+    fn commit(
+        &mut self,
+        run: &mut Run,
+        step: &Step,
+        mut flight: Flight,
+        begun: &Begun,
+        next: Next,
+    ) -> Result<Option<Commit>, Stop> {
         // A COMMIT that waits for a standby would not be undone by a cancel, only be less safe.
         let seen = run.unwatch();
         if let Some(victims) = seen.gave_way {
             return Err(Stop::GaveWay(GaveWay { victims, statement: None }));
         }
+        fault::hit(Point::BeforeCommit);
+        flight.send(&run.session, "commit");
         let xid = begun.xid.unwrap_or_default();
-        let last = &steps[steps.len() - 1];
+        let ahead = (next == Next::Transaction).then(|| self.begin(run, Some(xid)));
+        let answer = match answer(&mut flight, run) {
+            Ok(()) => answer(&mut flight, run),
+            // COMMIT was sent, too, and may have arrived.
+            Err(error) if send::is_lost(&run.session, &error) => Err(error),
+            Err(error) => return Err(record::not_taken(run, error)),
+        };
         let run_id = run.run_id.clone();
-        let commit = commit::commit(run, last, xid, &|session, ledger| {
-            history::took_place(session, ledger, &run_id, &last.version, last.direction)
+        let commit = commit::settle(run, step, xid, answer, &|session, ledger| {
+            history::took_place(session, ledger, &run_id, &step.version, step.direction)
         })?;
         self.last_xid = Some(xid);
-        if commit.is_some() {
-            for line in &mut lines {
-                if let Record::MigrationApplied(it) | Record::MigrationRolledBack(it) =
-                    &mut line.record
-                {
-                    it.commit = commit;
-                }
-            }
-        }
-        Ok(lines)
+        // Another session has taken over where it was recovered.
+        self.ahead = ahead.filter(|_| commit.is_none());
+        Ok(commit)
     }
 
     fn statements(
         &mut self,
         run: &Run,
         step: &Step,
-        clean: bool,
+        flight: &mut Flight,
         begun: &mut Begun,
         ctx: &mut Ctx,
     ) -> Result<Totals, Stop> {
-        let mut flight = Flight::new(&run.session);
-        let view = run.script_view(Some(self.limits.lock_timeout));
-        let first = begun.xid.is_none();
-        if first {
-            flight.send(if clean { CLEANUP_CHEAP } else { CLEANUP }.to_owned());
-            flight.send(format!(
-                "begin; {}; execute {STATE}; select txid_current() as xid, txid_status({}) as before; {view}",
-                run.lease.fence_sql(&run.ledger),
-                self.last_xid.map_or("null".to_owned(), |it| it.to_string()),
-            ));
-        } else {
-            flight.send(format!("execute {STATE}; {view}"));
-        }
+        let look = prepared::look(begun.recorded);
         let last_xid = self.last_xid;
-        let mut answered = |flight: &mut Flight<'_>, _: &mut Ctx| -> Result<(), Stop> {
-            let mut quiet = |_| ();
+        let first = begun.xid.is_none();
+        let mut answered = |flight: &mut Flight| -> Result<(), Stop> {
+            let quiet = &mut |_| ();
             let lost = |error: PgError| match send::is_lost(&run.session, &error) {
                 true => Stop::Lost(error),
                 false => Stop::Other(run.lease.fenced_or(error)),
             };
             if first {
-                flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
+                flight.answers(&run.session, quiet).map_err(|it| lost(it.error))?;
             }
-            let answers = flight.answers(&mut quiet).map_err(|it| lost(it.error))?;
-            let said = |name: &str| {
-                let mut rows = answers.iter().filter_map(|it| it.first_row.as_ref());
-                rows.find_map(|it| it.try_get(name).ok().flatten()).map(str::to_owned)
-            };
-            begun.ledger = said("ledger");
+            let answers = flight.answers(&run.session, quiet).map_err(|it| lost(it.error))?;
+            begun.ledger = said(&answers, "ledger").map(str::to_owned);
             if !first {
                 return Ok(());
             }
-            begun.xid = said("xid").and_then(|it| it.parse().ok());
-            match (last_xid, said("before")) {
+            begun.xid = said(&answers, "xid").and_then(|it| it.parse().ok());
+            match (last_xid, said(&answers, "before")) {
                 (Some(before), Some(status)) if status != "committed" => {
-                    Err(commit::unverified(before, &status).into())
+                    Err(commit::unverified(before, status).into())
                 }
                 _ => Ok(()),
             }
@@ -217,6 +270,20 @@ impl Writer {
         let stopped = || {
             run.stopped(|| failure::nothing_of(step)).map(Stop::Other).or_else(|| run.gives_way())
         };
-        send::run_script(run, flight, step, &mut answered, &stopped, ctx)
+        let totals = send::run_script(run, flight, step, &mut answered, &stopped, &look, ctx)?;
+        if totals.deallocated {
+            run.session.run(&run.ledger_view()).map_err(Error::database("reset the session"))?;
+            self.prepared_on = None;
+            self.prepare(run)?;
+            flight.send(&run.session, &look);
+        }
+        let answers = flight.answers(&run.session, &mut |_| ());
+        let answers = answers.map_err(|it| record::not_taken(run, it.error))?;
+        self.look(step, begun, &answers)?;
+        Ok(totals)
     }
+}
+
+fn answer(flight: &mut Flight, run: &Run) -> Result<(), PgError> {
+    flight.answers(&run.session, &mut |_| ()).map(drop).map_err(|it| it.error)
 }

@@ -3,7 +3,6 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -28,19 +27,16 @@ pub struct Failed {
     pub error: PgError,
 }
 
-type Sent<'a> = Pin<Box<dyn Future<Output = Result<SimpleQueryStream, PgError>> + 'a>>;
-
-/// Messages under way on a session, in order.
-pub struct Flight<'a> {
-    session: &'a Session,
-    sent: VecDeque<Sent<'a>>,
+/// Messages under way on one session, in order.
+///
+/// They leave when an answer is waited for: those that were sent without a wait between them go out
+/// together. One that is dropped leaves no trace but what its messages do.
+#[derive(Default)]
+pub struct Flight {
+    sent: VecDeque<Result<SimpleQueryStream, PgError>>,
 }
 
-impl<'a> Flight<'a> {
-    pub fn new(session: &'a Session) -> Flight<'a> {
-        Flight { session, sent: VecDeque::new() }
-    }
-
+impl Flight {
     /// How many messages have no answer yet.
     pub fn len(&self) -> usize {
         self.sent.len()
@@ -50,30 +46,32 @@ impl<'a> Flight<'a> {
         self.sent.is_empty()
     }
 
-    /// Sends a message of one or more statements, and does not wait.
-    pub fn send(&mut self, sql: String) {
-        let client = self.session.client();
-        let mut sent: Sent<'a> = Box::pin(async move { client.simple_query_raw(&sql).await });
-        // The first poll hands the message over; its order is the order of these polls.
-        match sent.as_mut().now_or_never() {
-            None => self.sent.push_back(sent),
-            Some(done) => self.sent.push_back(Box::pin(async move { done })),
-        }
+    /// Sends a message of one or more statements on `session`, the same each time, and does not wait.
+    pub fn send(&mut self, session: &Session, sql: &str) {
+        let sent = session.client().simple_query_raw(sql).now_or_never();
+        self.sent.push_back(sent.expect("the driver queues a message without waiting"));
     }
 
     /// Waits for the answers to the oldest message; calls `tick` each second meanwhile.
-    pub fn answers(&mut self, tick: &mut dyn FnMut(Duration)) -> Result<Vec<Answer>, Failed> {
+    pub fn answers(
+        &mut self,
+        session: &Session,
+        tick: &mut dyn FnMut(Duration),
+    ) -> Result<Vec<Answer>, Failed> {
         let Some(sent) = self.sent.pop_front() else { return Ok(Vec::new()) };
         let mut done = Vec::new();
-        match self.session.wait(ticking(collect(sent, &mut done), tick)) {
+        let collected = match sent {
+            Ok(stream) => session.wait(ticking(collect(stream, &mut done), tick)),
+            Err(error) => Err(error),
+        };
+        match collected {
             Ok(()) => Ok(done),
             Err(error) => Err(Failed { done, error }),
         }
     }
 }
 
-async fn collect(sent: Sent<'_>, done: &mut Vec<Answer>) -> Result<(), PgError> {
-    let stream = sent.await?;
+async fn collect(stream: SimpleQueryStream, done: &mut Vec<Answer>) -> Result<(), PgError> {
     let mut stream = std::pin::pin!(stream);
     let mut first_row = None;
     while let Some(message) = stream.next().await {
@@ -88,6 +86,12 @@ async fn collect(sent: Sent<'_>, done: &mut Vec<Answer>) -> Result<(), PgError> 
         }
     }
     Ok(())
+}
+
+/// The column of that name among the answers to a message.
+pub fn said<'a>(answers: &'a [Answer], name: &str) -> Option<&'a str> {
+    let mut rows = answers.iter().filter_map(|it| it.first_row.as_ref());
+    rows.find_map(|it| it.try_get(name).ok().flatten())
 }
 
 /// Drives `work`, and calls `tick` with the time gone each second.

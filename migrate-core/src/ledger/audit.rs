@@ -93,15 +93,17 @@ pub fn append(
             ],
         )
         .map_err(Error::database(doing))?;
-    // A trigger could swallow the row and let the INSERT succeed.
-    let row = row.ok_or_else(|| {
-        Error::refused(
-            "foreign_ledger",
-            "the audit log did not take the row",
-            "look for triggers and rules on `_migration_audit_log`",
-        )
-    })?;
+    let row = row.ok_or_else(not_taken)?;
     Ok(AuditHead { id: row.get("id"), hash: row.get("hash") })
+}
+
+/// A trigger could swallow the row and let the INSERT succeed.
+pub fn not_taken() -> Error {
+    Error::refused(
+        "foreign_ledger",
+        "the audit log did not take the row",
+        "look for triggers and rules on `_migration_audit_log`",
+    )
 }
 
 /// Appends `line` in a transaction of its own, so that no later failure takes it back.
