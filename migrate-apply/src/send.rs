@@ -156,8 +156,7 @@ impl<'a> Sender<'a> {
         // It was sent ahead, and began when the one before it ended.
         let began = Instant::now();
         let progress = self.progress(batch.first_number, &batch.statements[0]);
-        let answers =
-            flight.answers(self.session, &mut |elapsed| progress.tick(elapsed, ctx));
+        let answers = flight.answers(self.session, &mut |elapsed| progress.tick(elapsed, ctx));
         drop(progress);
         let ms = began.elapsed().as_secs_f64() * 1000.0;
         match answers {

@@ -48,7 +48,8 @@ pub(crate) fn script_settings(
 fn ours<'a>(facts: &Facts, application: &'a str) -> Vec<(&'static str, &'a str)> {
     let mut wanted = vec![("application_name", application)];
     if facts.server_version_num >= 140_000 {
-        wanted.extend([("client_connection_check_interval", "1000"), ("idle_session_timeout", "0")]);
+        wanted
+            .extend([("client_connection_check_interval", "1000"), ("idle_session_timeout", "0")]);
     }
     if facts.server_version_num >= 170_000 {
         wanted.push(("transaction_timeout", "0"));

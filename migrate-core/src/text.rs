@@ -1,13 +1,15 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
 mod check;
+mod csv;
 mod dry_run;
 mod metric;
 pub(crate) mod prometheus;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
-use serde_json::{Map, Value};
+
+pub(crate) use csv::csv;
 
 use crate::record::{
     ApplyFinished, Direction, DryRunPlace, Finding, Holder, Line, LockRow, MigrationApplied,
@@ -16,14 +18,7 @@ use crate::record::{
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
 pub(crate) fn is_row(record: &Record) -> bool {
-    matches!(
-        record,
-        Record::Migration(_)
-            | Record::Lock(_)
-            | Record::QueryRow(_)
-            | Record::Metric(_)
-            | Record::Activity(_)
-    )
+    matches!(record, Record::Migration(_) | Record::Lock(_)) || metric::is_row(record)
 }
 
 /// A listing; all rows are of one type.
@@ -34,9 +29,13 @@ pub(crate) fn table(rows: &[Line]) -> String {
         let (head, cells) = match &line.record {
             Record::Migration(row) => migration(row),
             Record::Lock(row) => lock(row),
-            Record::QueryRow(row) => check::row(row),
             Record::Metric(row) => metric::metric(row),
             Record::Activity(row) => metric::activity(row),
+            Record::QueryRow(row) => {
+                table.set_header(check::columns(row));
+                table.add_row(check::cells(row));
+                continue;
+            }
             _ => continue,
         };
         if index == 0 {
@@ -61,10 +60,7 @@ pub(crate) fn table(rows: &[Line]) -> String {
     text
 }
 
-/// The head of a table, and the cells of one row.
-type Row = (Vec<String>, Vec<String>);
-
-fn migration(row: &MigrationRow) -> Row {
+fn migration(row: &MigrationRow) -> (Vec<&'static str>, Vec<String>) {
     let mut head = vec!["VERSION", "NAME", "STATE", "RISK", "APPLIED AT", "TOOK"];
     let mut cells = vec![
         row.version.to_string(),
@@ -79,10 +75,10 @@ fn migration(row: &MigrationRow) -> Row {
         cells.push(escape(row.applied_by.as_deref().unwrap_or_default()));
         cells.push(row.reversible.map_or("", |it| if it { "yes" } else { "no" }).to_owned());
     }
-    (names(&head), cells)
+    (head, cells)
 }
 
-fn lock(row: &LockRow) -> Row {
+fn lock(row: &LockRow) -> (Vec<&'static str>, Vec<String>) {
     let head = vec!["LOCK", "TOKEN", "STATE", "OWNER", "PROCESS", "SINCE", "EXPIRES", "REASON"];
     let state = serde_json::to_value(row.state).ok();
     let cells = vec![
@@ -101,11 +97,7 @@ fn lock(row: &LockRow) -> Row {
             None => "works without a lease: its row was removed".to_owned(),
         },
     ];
-    (names(&head), cells)
-}
-
-pub(super) fn names(head: &[&str]) -> Vec<String> {
-    head.iter().map(|&it| it.to_owned()).collect()
+    (head, cells)
 }
 
 /// What happened, in a line; nothing where it would only be noise.
@@ -234,13 +226,15 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             it.token
         ),
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
-        Record::Check(it) => check::check(it),
-        Record::CheckSummary(it) => check::summary(it),
-        Record::CheckDefinition(it) => check::definition(it),
-        Record::QueryFinished(it) => check::query_finished(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
-        Record::Migration(_) | Record::Lock(_) | Record::QueryRow(_) => return None,
-        Record::Metric(_) | Record::Activity(_) => return None,
+        Record::Migration(_) | Record::Lock(_) => return None,
+        Record::Check(_)
+        | Record::CheckSummary(_)
+        | Record::CheckDefinition(_)
+        | Record::QueryRow(_)
+        | Record::QueryFinished(_)
+        | Record::Metric(_)
+        | Record::Activity(_) => return check::line(record),
     })
 }
 
@@ -393,34 +387,6 @@ fn escape(text: &str) -> String {
             }
         })
         .collect()
-}
-
-/// A listing as CSV; an optional field that one row has is a column of all.
-pub(crate) fn csv(rows: &[Line]) -> Vec<u8> {
-    let rows: Vec<Map<String, Value>> = rows
-        .iter()
-        .filter_map(|line| match serde_json::to_value(line) {
-            Ok(Value::Object(fields)) => Some(fields),
-            _ => None,
-        })
-        .collect();
-    let mut head: Vec<&String> = Vec::new();
-    for field in rows.iter().flat_map(Map::keys) {
-        if !head.contains(&field) {
-            head.push(field);
-        }
-    }
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    // Writing to memory does not fail.
-    let _ = writer.write_record(&head);
-    for row in &rows {
-        let _ = writer.write_record(head.iter().map(|&field| match row.get(field) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        }));
-    }
-    writer.into_inner().unwrap_or_default()
 }
 
 #[cfg(test)]

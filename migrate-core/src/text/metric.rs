@@ -1,20 +1,26 @@
 //! How metrics and sessions look to a person.
 
-use super::{Row, escape, names, took};
-use crate::record::{Activity, Metric};
+use super::{escape, took};
+use crate::record::{Activity, Metric, Record};
+
+type Row = (Vec<&'static str>, Vec<String>);
 
 /// As much of a query as fits beside the other columns.
 const QUERY_CHARACTERS: usize = 80;
+
+pub(super) fn is_row(record: &Record) -> bool {
+    matches!(record, Record::Metric(_) | Record::Activity(_) | Record::QueryRow(_))
+}
 
 pub(super) fn metric(it: &Metric) -> Row {
     let labels: Vec<String> =
         it.labels.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
     let value = it.value.map_or("unknown".to_owned(), number);
-    (names(&["METRIC", "VALUE", "LABELS"]), vec![it.name.clone(), value, labels.join(" ")])
+    (vec!["METRIC", "VALUE", "LABELS"], vec![it.name.clone(), value, labels.join(" ")])
 }
 
 pub(super) fn activity(it: &Activity) -> Row {
-    let head = names(&["PID", "USER", "APPLICATION", "STATE", "AGE", "WAITS FOR", "QUERY"]);
+    let head = vec!["PID", "USER", "APPLICATION", "STATE", "AGE", "WAITS FOR", "QUERY"];
     let age = |ms: Option<i64>| ms.map(|it| took(it.unsigned_abs())).unwrap_or_default();
     let waits = match (&it.lock, it.waited_ms, &it.wait) {
         (Some(lock), waited, _) => {
