@@ -37,6 +37,13 @@ const FILES: &[(&str, &str)] = &files! {
     "running_dumps"
     "urgent_vacuums"
     "harmful_settings"
+    "writable"
+    "backup"
+    "disk_space"
+    "lock"
+    "pending"
+    "rehearsal"
+    "approvals"
 };
 
 static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| {

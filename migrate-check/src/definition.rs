@@ -9,7 +9,7 @@
 //! that are wrong, `setup` before them, `fix`, and `bytes` to begin with the largest; one without
 //! `sql` is not looked at. What depends on flags is read from settings `migrate.…`.
 
-use migrate_core::record::CheckDefinition;
+use migrate_core::record::{Check, CheckDefinition, CheckStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Definition {
@@ -116,6 +116,26 @@ impl Definition {
         ]
         .into_iter()
         .find_map(|(key, value)| value.is_empty().then_some(key))
+    }
+
+    /// A record of it, to be filled further.
+    pub(crate) fn check(&self, group: &str, status: CheckStatus, message: String) -> Check {
+        Check {
+            name: self.name.to_owned(),
+            group: group.to_owned(),
+            status,
+            object: None,
+            count: None,
+            message,
+            hint: Some(self.hint.clone()),
+            reason: None,
+            fix: None,
+            rows: Vec::new(),
+            sqlstate: None,
+            file: None,
+            line: None,
+            ms: 0,
+        }
     }
 
     pub(crate) fn record(&self) -> CheckDefinition {

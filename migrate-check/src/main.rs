@@ -11,6 +11,7 @@ mod integrity;
 mod list;
 mod metrics;
 mod place;
+mod preflight;
 mod project;
 mod report;
 mod run;
@@ -44,6 +45,9 @@ enum Command {
     /// What runs now, and who waits for whom
     #[command(after_long_help = activity::HELP)]
     Activity(activity::Args),
+    /// The checklist before a migration, each line answered by looking
+    #[command(after_long_help = preflight::HELP)]
+    Preflight(preflight::Args),
     /// List the checks that there are, with their meaning, hint, fix and SQL
     #[command(after_long_help = list::HELP)]
     List(list::Args),
@@ -56,7 +60,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let output = |command: &Command| match command {
-        Command::Integrity(_) | Command::Run(_) => Output::Report,
+        Command::Integrity(_) | Command::Run(_) | Command::Preflight(_) => Output::Report,
         Command::Health(_) => Output::Metrics,
         Command::Activity(_) | Command::List(_) => Output::Rows,
         Command::Schema | Command::Man => Output::Raw,
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, ctx),
         Command::Health(args) => health::run(&args, ctx),
         Command::Activity(args) => activity::run(&args, ctx),
+        Command::Preflight(args) => preflight::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
         Command::Schema => ctx.print_schema(),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),

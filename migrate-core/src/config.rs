@@ -175,6 +175,11 @@ impl Config {
         Ok(())
     }
 
+    /// The URL or keyword string of the database, for a program that is run on the same one.
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
     /// The gates of the environment that a ledger was made under.
     pub fn require_of(&self, environment: &str) -> Option<&Require> {
         self.environments.get(environment).map(|it| &it.require)

@@ -278,21 +278,6 @@ impl State<'_> {
     }
 
     fn check(&self, status: CheckStatus, message: String) -> Check {
-        Check {
-            name: self.definition.name.to_owned(),
-            group: self.group.to_owned(),
-            status,
-            object: None,
-            count: None,
-            message,
-            hint: Some(self.definition.hint.clone()),
-            reason: None,
-            fix: None,
-            rows: Vec::new(),
-            sqlstate: None,
-            file: None,
-            line: None,
-            ms: 0,
-        }
+        self.definition.check(self.group, status, message)
     }
 }
