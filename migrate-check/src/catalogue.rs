@@ -44,6 +44,12 @@ const FILES: &[(&str, &str)] = &files! {
     "pending"
     "rehearsal"
     "approvals"
+    "mean_time"
+    "calls"
+    "sequential_scans"
+    "unused_new_indexes"
+    "table_growth"
+    "index_growth"
 };
 
 static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| {

@@ -2,6 +2,7 @@
 
 mod activity;
 mod ask;
+mod baseline;
 mod catalogue;
 mod check_file;
 mod definition;
@@ -28,7 +29,7 @@ static TOOL: Tool = Tool {
     name: "migrate-check",
     about: "Ask a PostgreSQL database whether its data, its schema and its state are sound",
     examples: include_str!("examples.txt"),
-    records: &["check", "query", "metric", "activity", "error"],
+    records: &["check", "query", "metric", "activity", "baseline", "error"],
 };
 
 #[derive(clap::Subcommand)]
@@ -48,6 +49,9 @@ enum Command {
     /// The checklist before a migration, each line answered by looking
     #[command(after_long_help = preflight::HELP)]
     Preflight(preflight::Args),
+    /// Keep what the server counts, and tell later what has become worse
+    #[command(after_long_help = baseline::HELP)]
+    Baseline(baseline::Args),
     /// List the checks that there are, with their meaning, hint, fix and SQL
     #[command(after_long_help = list::HELP)]
     List(list::Args),
@@ -61,6 +65,7 @@ enum Command {
 fn main() -> ExitCode {
     let output = |command: &Command| match command {
         Command::Integrity(_) | Command::Run(_) | Command::Preflight(_) => Output::Report,
+        Command::Baseline(args) => args.output(),
         Command::Health(_) => Output::Metrics,
         Command::Activity(_) | Command::List(_) => Output::Rows,
         Command::Schema | Command::Man => Output::Raw,
@@ -71,6 +76,7 @@ fn main() -> ExitCode {
         Command::Health(args) => health::run(&args, ctx),
         Command::Activity(args) => activity::run(&args, ctx),
         Command::Preflight(args) => preflight::run(&args, ctx),
+        Command::Baseline(args) => baseline::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
         Command::Schema => ctx.print_schema(),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),

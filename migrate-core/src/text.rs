@@ -234,7 +234,8 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         | Record::QueryRow(_)
         | Record::QueryFinished(_)
         | Record::Metric(_)
-        | Record::Activity(_) => return check::line(record),
+        | Record::Activity(_)
+        | Record::BaselineSaved(_) => return check::line(record),
     })
 }
 

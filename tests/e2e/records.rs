@@ -200,7 +200,15 @@ fn runs_of_check(seen: &mut Seen) {
          set session_replication_role = replica;
          insert into orders values (1, 7)",
     );
-    for command in ["integrity --only orphans", "integrity", "run x.sql", "list", "health"] {
+    for command in [
+        "integrity --only orphans",
+        "integrity",
+        "run x.sql",
+        "list",
+        "health",
+        "preflight",
+        "baseline save",
+    ] {
         seen.take(&world, &world.run(&format!("migrate-check {command}")));
     }
     let mut busy = world.client();

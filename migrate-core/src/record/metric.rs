@@ -65,3 +65,15 @@ pub struct Activity {
     pub lock: Option<String>,
     pub query: Option<String>,
 }
+
+/// What the server counts is kept in a file, to compare with later.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BaselineSaved {
+    pub file: String,
+    pub database: String,
+    pub system_identifier: String,
+    pub tables: u64,
+    pub indexes: u64,
+    /// Null where pg_stat_statements is not there or may not be read.
+    pub statements: Option<u64>,
+}

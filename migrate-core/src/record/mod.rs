@@ -107,6 +107,8 @@ pub enum Record {
     Metric(Metric),
     #[serde(rename = "activity")]
     Activity(Activity),
+    #[serde(rename = "baseline.saved")]
+    BaselineSaved(BaselineSaved),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -151,6 +153,7 @@ impl Record {
             Record::QueryFinished(_) => "query.finished",
             Record::Metric(_) => "metric",
             Record::Activity(_) => "activity",
+            Record::BaselineSaved(_) => "baseline.saved",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Error(_) => "error",

@@ -15,6 +15,14 @@ pub(super) fn line(record: &Record) -> Option<String> {
         Record::CheckSummary(it) => Some(summary(it)),
         Record::CheckDefinition(it) => Some(definition(it)),
         Record::QueryFinished(it) => Some(query_finished(it)),
+        Record::BaselineSaved(it) => {
+            let tables = counted(it.tables, "table");
+            let statements = match it.statements {
+                Some(count) => counted(count, "statement"),
+                None => "no statements".to_owned(),
+            };
+            Some(format!("✓ Baseline of {tables} and {statements} saved in {}", escape(&it.file)))
+        }
         _ => None,
     }
 }
