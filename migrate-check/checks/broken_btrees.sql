@@ -8,7 +8,11 @@
 --   Causes are a changed collation, a broken disk or memory, or a function of the index that answers
 --   otherwise than it used to. With --deep it is also looked whether each row of the table is in the index.
 -- hint: rebuild it; when several are broken, or it happens again, look for the cause before that
-select format('%I.%I', n.nspname, c.relname) as object, pg_relation_size(c.oid) as bytes,
+with locked as materialized (
+    -- To ask for the size of a table that somebody has locked would be to wait for them.
+    select relation from pg_locks where mode = 'AccessExclusiveLock' and granted and relation is not null
+)
+select format('%I.%I', n.nspname, c.relname) as object, size.bytes,
        case when lacks.message is null
             then format('select 0::bigint as count from %I.bt_index_check(%s::oid::regclass, %s) as checked',
                         amcheck.nspname, c.oid, deep.wanted::text) end as sql,
@@ -22,13 +26,16 @@ join pg_namespace as n on n.oid = c.relnamespace
 join pg_extension as e on e.extname = 'amcheck'
 join pg_namespace as amcheck on amcheck.oid = e.extnamespace
 cross join lateral (
+    select case when c.oid in (select relation from locked) then 0 else pg_relation_size(c.oid) end as bytes
+) as size
+cross join lateral (
     select coalesce(nullif(current_setting('migrate.large', true), ''), '268435456')::bigint as large,
            coalesce(current_setting('migrate.deep', true), '') = 'on' as wanted
 ) as deep
 cross join lateral (
     select case when not has_function_privilege(format('%I.bt_index_check(regclass, boolean)', amcheck.nspname), 'execute')
                 then 'this role may not run amcheck'
-                when pg_relation_size(c.oid) > deep.large
+                when size.bytes > deep.large
                 then 'larger than ' || pg_size_pretty(deep.large) || '; ask for it with --deep' end as message,
            case when not has_function_privilege(format('%I.bt_index_check(regclass, boolean)', amcheck.nspname), 'execute')
                 then 'unknown' end as reason

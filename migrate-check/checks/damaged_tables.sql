@@ -8,7 +8,11 @@
 -- meaning: A row's header or its out-of-line values contradict what the server wrote. It was damaged on disk, in
 --   memory or by a bug, and may be unreadable, vanish or come back.
 -- hint: stop writing, keep a copy of the data directory, and restore from a verified backup
-select format('%I.%I', n.nspname, c.relname) as object, pg_relation_size(c.oid) as bytes,
+with locked as materialized (
+    -- To ask for the size of a table that somebody has locked would be to wait for them.
+    select relation from pg_locks where mode = 'AccessExclusiveLock' and granted and relation is not null
+)
+select format('%I.%I', n.nspname, c.relname) as object, size.bytes,
        case when lacks.message is null
             then format('select count(*) from %I.verify_heapam(%s::oid::regclass)', amcheck.nspname, c.oid) end as sql,
        format('select jsonb_build_object(''block'', blkno, ''offset'', offnum, ''attribute'', attnum, ''problem'', msg) as keys '
@@ -21,11 +25,14 @@ join pg_extension as e on e.extname = 'amcheck'
 join pg_namespace as amcheck on amcheck.oid = e.extnamespace
 join pg_proc as verify on verify.pronamespace = amcheck.oid and verify.proname = 'verify_heapam'
 cross join lateral (
+    select case when c.oid in (select relation from locked) then 0 else pg_relation_size(c.oid) end as bytes
+) as size
+cross join lateral (
     select coalesce(nullif(current_setting('migrate.large', true), ''), '268435456')::bigint as large
 ) as deep
 cross join lateral (
     select case when not has_function_privilege(verify.oid, 'execute') then 'this role may not run amcheck'
-                when pg_relation_size(c.oid) > deep.large
+                when size.bytes > deep.large
                 then 'larger than ' || pg_size_pretty(deep.large) || '; ask for it with --deep' end as message,
            case when not has_function_privilege(verify.oid, 'execute') then 'unknown' end as reason
 ) as lacks

@@ -7,10 +7,13 @@
 --   a changed collation, a bug, or a promise that was made by writing to the catalog. The rows are read from
 --   the table itself, not from the index. Lookups by this key find one row or another.
 -- hint: decide which rows to keep, remove the others, then rebuild the index
-with indexes as (
+with locked as materialized (
+    -- To ask for the size of a table that somebody has locked would be to wait for them.
+    select relation from pg_locks where mode = 'AccessExclusiveLock' and granted and relation is not null
+), indexes as (
     select i.indexrelid, i.indrelid, i.indisunique, i.indnkeyatts, i.indpred, i.indkey, i.indcollation,
            coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) as nulls_equal,
-           n.nspname, t.relname as table_name, c.relname, pg_relation_size(t.oid) as bytes,
+           n.nspname, t.relname as table_name, c.relname, size.bytes,
            coalesce(nullif(current_setting('migrate.large', true), ''), '268435456')::bigint as large,
            -- Expressions call functions as us: only those of the system, a superuser's or our own.
            exists (select from pg_depend as d
@@ -23,6 +26,9 @@ with indexes as (
     join pg_class as c on c.oid = i.indexrelid
     join pg_namespace as n on n.oid = c.relnamespace
     join pg_class as t on t.oid = i.indrelid
+    cross join lateral (
+        select case when t.oid in (select relation from locked) then 0 else pg_relation_size(t.oid) end as bytes
+    ) as size
     where i.indisunique and i.indisvalid and c.relkind = 'i' and t.relkind in ('r', 'm')
       and t.relpersistence <> 't' and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
 ), keys as (

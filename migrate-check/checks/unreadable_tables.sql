@@ -5,17 +5,24 @@
 -- found: unreadable: {count}
 -- meaning: A page is damaged, or a file is gone. Queries that touch it fail, and so do dumps.
 -- hint: stop writing, keep a copy of the data directory, and restore from a verified backup
-select format('%I.%I', n.nspname, c.relname) as object, pg_relation_size(c.oid) as bytes,
-       case when pg_relation_size(c.oid) <= deep.large
+with locked as materialized (
+    -- To ask for the size of a table that somebody has locked would be to wait for them.
+    select relation from pg_locks where mode = 'AccessExclusiveLock' and granted and relation is not null
+)
+select format('%I.%I', n.nspname, c.relname) as object, size.bytes,
+       case when size.bytes <= deep.large
             then format('select 0 * count(*) as count from only %I.%I', n.nspname, c.relname) end as sql,
        null::text as rows_sql,
        -- An index could answer instead of the table.
        'set local enable_indexonlyscan = off; set local enable_indexscan = off; set local enable_bitmapscan = off' as setup,
        null::text as fix,
-       case when pg_relation_size(c.oid) > deep.large
+       case when size.bytes > deep.large
             then 'larger than ' || pg_size_pretty(deep.large) || '; ask for it with --deep' end as message
 from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace
+cross join lateral (
+    select case when c.oid in (select relation from locked) then 0 else pg_relation_size(c.oid) end as bytes
+) as size
 cross join lateral (
     select coalesce(nullif(current_setting('migrate.large', true), ''), '268435456')::bigint as large
 ) as deep

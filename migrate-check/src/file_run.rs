@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use migrate_core::{
     connect::session::Session,
-    error::{Error, Result},
+    error::Result,
     interrupt,
     record::{Check, CheckReason, CheckStatus, QueryFinished, QueryRow, Record},
     text,
@@ -14,7 +14,7 @@ use crate::{
     ask::{self, Asked, Kept},
     check_file::{CheckFile, Step, StepKind},
     report::Report,
-    runner::Limits,
+    runner::{self, Limits},
     selection::Selection,
     trouble::Trouble,
     verdict::Verdict,
@@ -55,10 +55,7 @@ impl FileRun<'_> {
                 let file = file.name.clone();
                 ctx.emit(Record::QueryRow(QueryRow { file, line: step.line, values }));
             });
-            if let Some(signal) = interrupt::received() {
-                let state = "checks only read; those not told were not finished".to_owned();
-                return Err(Error::Interrupted { signal, state });
-            }
+            runner::refuse_interrupted()?;
             self.say(file, step, asked?, began.elapsed().as_millis() as u64, report);
         }
         interrupt::cancels(None);

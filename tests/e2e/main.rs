@@ -8,6 +8,7 @@ mod architecture;
 mod batch;
 mod batch_resume;
 mod check_baseline;
+mod check_damage;
 mod check_faults;
 mod check_health;
 mod check_integrity;

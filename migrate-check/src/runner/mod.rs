@@ -54,6 +54,7 @@ pub(crate) fn run(
     limits: &Limits,
     report: &mut Report<'_>,
 ) -> Result<()> {
+    interrupt::cancels(Some(snapshot.workers[0].cancel()));
     let sight = Sight::of(&snapshot.workers[0])?;
     report.about(&snapshot.workers[0].facts().database);
     let mut in_order = InOrder::new(report.group(), definitions, limits);
@@ -69,6 +70,8 @@ pub(crate) fn run(
             in_order.plan(index, planned, &mut tasks);
         }
     }
+    interrupt::cancels(None);
+    refuse_interrupted()?;
     // Cheap ones first, so that they are answered whatever becomes of the others.
     tasks.sort_by_key(|it| std::cmp::Reverse(it.bytes.map_or(i64::MAX, |it| it)));
     work(tasks, snapshot, limits, in_order, report)
@@ -103,13 +106,18 @@ fn work(
                 Err(mpsc::RecvTimeoutError::Timeout) => (),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            if let Some(signal) = interrupt::received() {
+            if let Err(interrupted) = refuse_interrupted() {
                 stop(&queue, snapshot);
-                let state = "checks only read; those not told were not finished".to_owned();
-                return Err(Error::Interrupted { signal, state });
+                return Err(interrupted);
             }
         }
     })
+}
+
+/// An error once a signal came.
+pub(crate) fn refuse_interrupted() -> Result<()> {
+    let state = "checks only read; those not told were not finished".to_owned();
+    interrupt::received().map_or(Ok(()), |signal| Err(Error::Interrupted { signal, state }))
 }
 
 /// Takes the rest of the work away, and ends what is under way.

@@ -169,7 +169,9 @@ impl State<'_> {
         }
         if let Some(trouble) = self.failed.take() {
             report.say(match trouble.reason {
-                CheckReason::NotFinished => self.not_finished(None, timeout_ms),
+                CheckReason::NotFinished => {
+                    self.not_finished(Some((String::new(), trouble)), timeout_ms)
+                }
                 _ => self.trouble(trouble),
             });
             return;
