@@ -10,8 +10,6 @@ select current_database() as database, session_user as role, current_setting('mi
        current_setting('transaction_read_only')::boolean as read_only,
        getdatabaseencoding() as encoding,
        (extract(epoch from clock_timestamp()) * 1000000)::bigint as now_us,
-       case when current_setting('server_version_num')::integer >= 120000
-            then set_config('tcp_user_timeout', '8000', false) end as user_timeout,
        case when current_setting('server_version_num')::integer >= 140000
             then set_config('client_connection_check_interval', '1000', false) end as check_interval,
        case when current_setting('server_version_num')::integer >= 140000

@@ -1,5 +1,4 @@
--- What the ledger's statements run under, whatever the role, the database or a migration set. One statement, as it is
--- run twice a migration.
+-- What the ledger's statements run under, whatever the role, the database or a migration set.
 select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
        pg_catalog.set_config('client_encoding', 'UTF8', false),
        pg_catalog.set_config('timezone', 'UTC', false),
@@ -13,9 +12,4 @@ select pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false),
        pg_catalog.set_config('default_transaction_read_only', 'off', false),
        pg_catalog.set_config('default_transaction_deferrable', 'off', false),
        pg_catalog.set_config('synchronous_commit', 'on', false),
-       pg_catalog.set_config('lock_timeout', '5s', false),
-       pg_catalog.set_config('statement_timeout', '0', false),
-       pg_catalog.set_config('idle_in_transaction_session_timeout', '0', false),
-       pg_catalog.set_config('tcp_keepalives_idle', '5', false),
-       pg_catalog.set_config('tcp_keepalives_interval', '2', false),
-       pg_catalog.set_config('tcp_keepalives_count', '3', false)
+       pg_catalog.set_config('lock_timeout', '5s', false)

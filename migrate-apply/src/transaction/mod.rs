@@ -66,7 +66,7 @@ pub(crate) struct Writer {
 #[derive(Default)]
 struct Begun {
     xid: Option<i64>,
-    /// Of the ledger's tables, before the script.
+    /// Of the ledger's tables, before the script; where the transaction wrote to them itself.
     ledger: Option<String>,
     /// A step of it is recorded already, which has locked the audit log.
     recorded: bool,
@@ -169,7 +169,7 @@ impl Writer {
             begun.recorded = true;
             if index + 1 < steps.len() {
                 answer(&mut flight, run).map_err(|error| record::not_taken(run, error))?;
-                flight.send(&run.session, &prepared::begin(None));
+                flight.send(&run.session, &prepared::go_on(run, self.limits));
             }
         }
         let commit = self.commit(run, &steps[steps.len() - 1], flight, &begun, next)?;
@@ -185,7 +185,7 @@ impl Writer {
     fn prepare(&mut self, run: &Run) -> Result<()> {
         let pid = run.session.facts().backend_pid;
         if self.prepared_on != Some(pid) {
-            prepared::prepare(run, self.limits)?;
+            prepared::prepare(run)?;
             self.prepared_on = Some(pid);
         }
         Ok(())
@@ -196,7 +196,7 @@ impl Writer {
         let mut flight = Flight::default();
         let clean = mem::replace(&mut self.clean, false);
         flight.send(&run.session, if clean { CLEANUP_CHEAP } else { CLEANUP });
-        flight.send(&run.session, &format!("begin; {}", prepared::begin(before)));
+        flight.send(&run.session, &prepared::begin(run, self.limits, before));
         flight
     }
 
@@ -217,7 +217,13 @@ impl Writer {
         fault::hit(Point::BeforeCommit);
         flight.send(&run.session, "commit");
         let xid = begun.xid.unwrap_or_default();
-        let ahead = (next == Next::Transaction).then(|| self.begin(run, Some(xid)));
+        let ahead = match next {
+            Next::Transaction => Some(self.begin(run, Some(xid))),
+            Next::Other => {
+                flight.send(&run.session, &run.ledger_view());
+                None
+            }
+        };
         let answer = match answer(&mut flight, run) {
             Ok(()) => answer(&mut flight, run),
             // COMMIT was sent, too, and may have arrived.
@@ -242,7 +248,7 @@ impl Writer {
         begun: &mut Begun,
         ctx: &mut Ctx,
     ) -> Result<Totals, Stop> {
-        let look = prepared::look(begun.recorded);
+        let look = prepared::look(run, begun.recorded);
         let last_xid = self.last_xid;
         let first = begun.xid.is_none();
         let mut answered = |flight: &mut Flight| -> Result<(), Stop> {

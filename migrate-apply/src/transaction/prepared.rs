@@ -13,28 +13,21 @@ const ROLLED_BACK: &str = include_str!("../../../migrate-core/sql/history_rolled
 const LEFT_OVER: &str = include_str!("../../sql/left_over.sql");
 
 /// Prepares all of them on the run's session, which is in the ledger's view.
-pub(super) fn prepare(run: &Run, limits: Limits) -> Result<()> {
+pub(super) fn prepare(run: &Run) -> Result<()> {
     let (session, ledger) = (&run.session, &run.ledger);
-    let (facts, state) = (session.facts(), ledger.state_sql());
-    let application = run.application();
-    let left_over = LEFT_OVER.replace("$2", &quote_literal(ledger.schema()));
+    let left_over = LEFT_OVER.replace("$2", &quote_literal(&ledger.objects(session)?));
     let statements = [
-        ("ledger_view", view::ledger_settings(facts, application)),
-        ("script_view", view::script_settings(facts, application, Some(limits.lock_timeout))),
         (
             "begin(bigint)",
             format!(
-                "select ({}) as fence, ({state}) as ledger, txid_current() as xid, \
-                 txid_status($1) as before",
+                "select ({}) as fence, txid_current() as xid, txid_status($1) as before",
                 run.lease.fence_sql(ledger)
             ),
         ),
+        ("state", ledger.state_sql()),
         (
             "look(boolean)",
-            format!(
-                "select ({state}) as ledger, txid_current_if_assigned() as xid, found.* \
-                 from ({left_over}) as found"
-            ),
+            format!("select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"),
         ),
         (
             "applied(text, text, text, bigint, bigint, text, text, text, integer, boolean, text, text)",
@@ -57,16 +50,26 @@ pub(super) fn prepare(run: &Run, limits: Limits) -> Result<()> {
     session.run(&message).map_err(Error::database("prepare the ledger's statements"))
 }
 
-/// Fence, transaction id, the ledger's state, what became of the transaction before; then the
-/// script's view. For a transaction that has begun.
-pub(super) fn begin(before: Option<i64>) -> String {
-    let before = or_null(before.as_ref());
-    format!("execute _migration_begin({before}); reset all; execute _migration_script_view")
+/// Begins a transaction: fence, its id, and what became of the one before; then the script's view.
+pub(super) fn begin(run: &Run, limits: Limits, before: Option<i64>) -> String {
+    format!(
+        "begin isolation level read committed, read write, not deferrable; \
+         execute _migration_begin({}); {}",
+        or_null(before.as_ref()),
+        run.script_view(Some(limits.lock_timeout))
+    )
+}
+
+/// Goes on in a transaction that has recorded a step: the ledger's state before the next one.
+pub(super) fn go_on(run: &Run, limits: Limits) -> String {
+    format!("execute _migration_state; {}", run.script_view(Some(limits.lock_timeout)))
 }
 
 /// Back to the ledger's view, and what the script has done that it should not have.
-pub(super) fn look(recorded: bool) -> String {
-    format!("{}; execute _migration_ledger_view; execute _migration_look({recorded})", view::RESET)
+pub(super) fn look(run: &Run, recorded: bool) -> String {
+    let state = if recorded { "execute _migration_state; " } else { "" };
+    let view = view::record(run.session.facts(), run.application());
+    format!("{view}; {state}execute _migration_look({recorded})")
 }
 
 /// The history row of `step`, and its way back.

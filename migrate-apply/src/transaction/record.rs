@@ -31,8 +31,8 @@ impl Writer {
         if begun.xid.is_none() || begun.xid != said(answers, "xid").and_then(|it| it.parse().ok()) {
             return Err(Stop::Other(transaction_ended(step)));
         }
-        let untouched = said(answers, "ledger") == begun.ledger.as_deref()
-            && said(answers, "ledger_locked") == Some("f");
+        let untouched = said(answers, "ledger_locked") == Some("f")
+            && said(answers, "ledger") == begun.ledger.as_deref();
         if untouched { Ok(()) } else { Err(Stop::Refused(Box::new(ledger_changed()))) }
     }
 }

@@ -24,6 +24,11 @@ use crate::error::{Error, PgError, Result};
 ///
 /// `pg_temp` stands last so that no temporary table stands in for one of ours.
 pub const SETTINGS: &str = include_str!("../../sql/session_settings.sql");
+/// What `reset all` goes back to, so that no limit of the role's or the database's ends us, a client
+/// that is gone is noticed, and texts are read the same way in every view.
+const DEFAULTS: &str = "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0 \
+    -c standard_conforming_strings=on -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 \
+    -c tcp_keepalives_count=3 -c tcp_user_timeout=8000";
 const FACTS: &str = include_str!("../../sql/session_facts.sql");
 
 /// What a session found at the other end.
@@ -64,6 +69,7 @@ impl Session {
         settings.set_application_name(application.to_owned());
         // A pooler does not hand this on: that is how one is told from a server.
         settings.add_option(&format!("-c migrate.session={mark}"));
+        settings.add_option(DEFAULTS);
         let notices = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&notices);
         let opened = runtime.block_on(open(&settings, move |notice| {

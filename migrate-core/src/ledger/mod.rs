@@ -21,6 +21,7 @@ use crate::{
     record::{LedgerCreated, Line},
 };
 
+const OBJECTS: &str = include_str!("../../sql/ledger_objects.sql");
 const STATE: &str = include_str!("../../sql/ledger_state.sql");
 const TABLES: &str = include_str!("../../sql/ledger_tables.sql");
 const CREATE: [&str; 5] = [
@@ -127,6 +128,14 @@ impl Ledger {
             ));
         }
         Ok(if rows.len() < TABLE_COUNT { Presence::Absent } else { Presence::Present })
+    }
+
+    /// The numbers of its tables, indexes and sequences, as an array's text.
+    pub fn objects(&self, session: &Session) -> Result<String> {
+        let row = session
+            .query_one(OBJECTS, &[&self.schema])
+            .map_err(Error::database("look for the ledger's objects"))?;
+        Ok(row.get("objects"))
     }
 
     /// A query for what no migration may change: two answers in one transaction differ where one did.
