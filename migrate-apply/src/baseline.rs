@@ -7,9 +7,10 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
-    ledger::{audit, history, history::Status, script},
+    ledger::{audit, history, history::Status, inventories, script},
+    lint::{self, Sizes},
     migration::{Migration, dir, version::Version},
-    record::{Direction, MigrationBaselined, Record},
+    record::{Direction, Line, MigrationBaselined, Record},
 };
 
 use crate::run::{Place, Run};
@@ -55,19 +56,9 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
     };
     let chosen: Vec<&Migration> =
         files.iter().filter(|it| it.version <= args.version && !applied(it)).collect();
-    let lines: Vec<_> = chosen
-        .iter()
-        .map(|it| {
-            ctx.line(Record::MigrationBaselined(MigrationBaselined {
-                version: it.version.clone(),
-                name: it.name.clone(),
-                checksum: it.checksum.clone(),
-                down_checksum: it.down_checksum.clone(),
-            }))
-        })
-        .collect();
-    session.transaction(|session| {
+    let lines = session.transaction(|session| {
         run.lease.fence(session, ledger)?;
+        let lines = lines(&chosen, run, ctx)?;
         for (migration, line) in chosen.iter().zip(&lines) {
             let id = history::insert(
                 session,
@@ -80,7 +71,7 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
                     status: Status::Applied,
                     execution_ms: Some(0),
                     estimate_ms: None,
-                    risk: crate::plan::risk(migration).ok(),
+                    risk: lint::risk(migration, &Sizes::default()).ok(),
                     run_id: &run.run_id,
                     error: None,
                 },
@@ -91,7 +82,7 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
             let version = migration.version.to_string();
             audit::append(session, ledger, line, Some(&version), Some(&run.run_id))?;
         }
-        Ok(())
+        Ok(lines)
     })?;
     chosen.iter().for_each(|it| warn(it));
     if lines.is_empty() {
@@ -99,6 +90,25 @@ fn baseline(args: &Args, files: &[Migration], run: &Run, ctx: &mut Ctx) -> Resul
     }
     lines.into_iter().for_each(|line| ctx.emit_line(line));
     Ok(Exit::Ok)
+}
+
+/// What is said of each; the last one with the schema that all of them stand for.
+fn lines(chosen: &[&Migration], run: &Run, ctx: &Ctx) -> Result<Vec<Line>> {
+    let schema = match chosen {
+        [] => None,
+        _ => inventories::record(&run.session, &run.ledger, &run.run_id)?,
+    };
+    let line = |(index, it): (usize, &&Migration)| {
+        let last = index + 1 == chosen.len();
+        ctx.line(Record::MigrationBaselined(MigrationBaselined {
+            version: it.version.clone(),
+            name: it.name.clone(),
+            checksum: it.checksum.clone(),
+            down_checksum: it.down_checksum.clone(),
+            schema_sha256: schema.as_ref().filter(|_| last).map(|it| it.sha256.clone()),
+        }))
+    };
+    Ok(chosen.iter().enumerate().map(line).collect())
 }
 
 fn is_half_done(run: &history::Run) -> bool {

@@ -22,6 +22,7 @@ mod step;
 mod transaction;
 mod up;
 mod validate;
+mod verdict;
 mod view;
 
 use std::process::ExitCode;

@@ -27,6 +27,7 @@ pub(crate) fn to_do(direction: Direction, ctx: &mut Ctx) -> Exit {
         done: 0,
         pending: 0,
         ms: 0,
+        schema_sha256: None,
         audit_head: None,
     }));
     Exit::Ok
@@ -42,7 +43,9 @@ pub(crate) fn left_to_do(
     if !died_at_its_end(&place)? {
         return Ok(to_do(direction, ctx));
     }
-    Run::begin(place, direction, wait, None, ctx)?.finish(RunStatus::NothingToDo, 0, 0, ctx)?;
+    let mut run = Run::begin(place, direction, wait, None, ctx)?;
+    run.changed = true;
+    run.finish(RunStatus::NothingToDo, 0, 0, ctx)?;
     Ok(Exit::Ok)
 }
 

@@ -5,13 +5,13 @@ use migrate_core::{
     error::Result,
     exit::Exit,
     ledger::history,
-    migration::{Migration, dir, risk::Risk, version::Version},
+    lint::{self, Sizes},
+    migration::{Migration, dir, version::Version},
     plan::{self, Bound, Choice, Pending},
-    record::{Direction, Finding, Plan, PlanStep, Record, Severity},
-    sql::effects::{Effects, Judge},
+    record::{Direction, Plan, PlanStep, Record},
 };
 
-use crate::{run::Place, step::Step};
+use crate::{run::Place, step::Step, verdict};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,10 +34,11 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         allow_out_of_order: args.allow_out_of_order,
     };
     let pending = plan::pending(&files, &runs, &choice)?;
-    let steps = pending.iter().map(step).collect::<Result<Vec<_>>>()?;
+    let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
+    let sizes = verdict::sizes(&place.session, migrations.iter().copied())?;
+    let steps = pending.iter().map(|it| step(it, &sizes)).collect::<Result<Vec<_>>>()?;
     let facts = place.session.facts();
     let head = plan::newest(&runs);
-    let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
     let bound = Bound {
         system_identifier: &facts.system_identifier,
         database: &facts.database,
@@ -60,63 +61,22 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     Ok(Exit::Ok)
 }
 
-fn step(pending: &Pending<'_>) -> Result<PlanStep> {
+fn step(pending: &Pending<'_>, sizes: &Sizes) -> Result<PlanStep> {
     let step = Step::up(pending)?;
+    let verdict = lint::verdict(pending.migration, sizes)?;
     let mut findings = crate::validate::findings_of(pending.migration)?;
-    findings.extend(concerns(pending.migration)?);
+    let matters = verdict.findings.iter().filter(|it| !it.is_taste());
+    findings.extend(matters.map(|it| it.finding(pending.migration)));
     Ok(PlanStep {
         version: step.version.clone(),
         name: step.name.clone(),
         direction: Direction::Up,
         checksum: step.checksum.clone(),
         down_checksum: step.way_back.as_ref().map(|(_, checksum)| checksum.clone()),
-        risk: step.risk,
+        risk: verdict.risk,
         findings,
         statements: step.summary.statements,
         transaction: step.script.transaction,
-        estimate_ms: step.estimate_ms(),
+        estimate_ms: verdict.estimate.map(|it| it.as_millis() as u64),
     })
-}
-
-/// What the author says, or else what the statements can do at worst.
-pub(crate) fn risk(migration: &Migration) -> Result<Risk> {
-    if let Some(risk) = migration.risk {
-        return Ok(risk);
-    }
-    let mut judge = Judge::default();
-    for statement in migration.up.statements() {
-        let statement = statement?;
-        judge.see(&Effects::of(statement.text(&migration.up.text), &statement.kind));
-        if judge.worst() == Risk::High {
-            break;
-        }
-    }
-    Ok(judge.worst())
-}
-
-/// What its statements do to whoever uses the tables.
-fn concerns(migration: &Migration) -> Result<Vec<Finding>> {
-    let mut judge = Judge::default();
-    let mut findings = Vec::new();
-    for statement in migration.up.statements() {
-        let statement = statement?;
-        let effects = Effects::of(statement.text(&migration.up.text), &statement.kind);
-        for concern in judge.see(&effects) {
-            let at = statement.location(&migration.up.file);
-            findings.push(Finding {
-                severity: match concern.risk {
-                    Risk::High => Severity::Warning,
-                    Risk::Medium | Risk::Low => Severity::Info,
-                },
-                code: concern.code.to_owned(),
-                version: Some(migration.version.clone()),
-                message: format!("{}: {} {}", at, statement.tag(), concern.message),
-                hint: concern.instead.map(str::to_owned),
-                file: Some(at.file),
-                line: Some(at.line),
-                column: Some(at.column),
-            });
-        }
-    }
-    Ok(findings)
 }

@@ -7,7 +7,7 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
-    ledger::{Presence, audit, history, history::Status, script},
+    ledger::{Presence, audit, history, history::Status, inventories, script},
     migration::{dir, version::Version},
     record::{Direction, MigrationResolved, Record, ResolvedAs},
 };
@@ -91,6 +91,7 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             }
             (As::Pending, _) => history::roll_back(session, ledger, &last.version)?,
         }
+        let schema = inventories::record(session, ledger, &run.run_id)?;
         let line = ctx.line(Record::MigrationResolved(MigrationResolved {
             version: last.version.clone(),
             name: last.name.clone(),
@@ -101,6 +102,7 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             reason: args.reason.clone(),
             previous_status: half_down.unwrap_or(last).status.as_str().to_owned(),
             down_checksum: down_checksum(last, run)?,
+            schema_sha256: schema.map(|it| it.sha256),
         }));
         audit::append(session, ledger, &line, Some(&version), Some(&run.run_id))?;
         Ok(line)

@@ -17,7 +17,7 @@ use migrate_core::{
     ledger::{
         Ledger, audit,
         heartbeat::Heartbeat,
-        history,
+        history, inventories,
         lease::{self, Lease, Life, LockName, Terms},
         quote_literal,
     },
@@ -98,6 +98,8 @@ pub(crate) struct Run {
     guard: Option<Guard>,
     /// The server was looked for in vain: not to be looked for again.
     pub(crate) unreachable: Cell<bool>,
+    /// This run may have changed the schema, or a dead one that it ends for.
+    pub(crate) changed: bool,
     application: String,
     start: Instant,
 }
@@ -167,6 +169,7 @@ impl Run {
             heartbeat,
             guard,
             unreachable: Cell::new(false),
+            changed: false,
             application,
             start,
         })
@@ -180,6 +183,7 @@ impl Run {
             audit::append(session, &self.ledger, &line, None, Some(&self.run_id))
         })?;
         ctx.emit_line(line);
+        self.changed = true;
         fault::hit(Point::IntentWritten);
         Ok(())
     }
@@ -237,13 +241,22 @@ impl Run {
             pending,
             ms: self.start.elapsed().as_millis() as u64,
             audit_head: head,
+            schema_sha256: None,
         }));
         self.write_end(said.insert(line))
     }
 
-    fn write_end(&self, line: &Line) -> Result<()> {
+    /// The schema is read behind all that the run did, and its hash is in the same transaction as
+    /// the end of the run: where that is not written, no inventory counts for it.
+    fn write_end(&self, line: &mut Line) -> Result<()> {
         self.session.transaction(|session| {
             self.lease.fence(session, &self.ledger)?;
+            if self.changed
+                && let Record::ApplyFinished(finished) = &mut line.record
+            {
+                let digest = inventories::record(session, &self.ledger, &self.run_id)?;
+                finished.schema_sha256 = digest.map(|it| it.sha256);
+            }
             audit::append(session, &self.ledger, line, None, Some(&self.run_id))?;
             self.lease.delete(session, &self.ledger)
         })

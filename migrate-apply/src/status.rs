@@ -5,12 +5,13 @@ use migrate_core::{
     error::Result,
     exit::Exit,
     ledger::{Presence, audit},
+    lint::{self, Sizes},
     migration::risk::Risk,
     plan::{self, Known},
     record::{MigrationRow, MigrationState, Record},
 };
 
-use crate::run::Place;
+use crate::{run::Place, verdict};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +31,9 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     }
     let known = plan::known(files, runs);
     let settled = known.iter().all(|it| it.state == MigrationState::Applied);
-    let rows = known.iter().map(|it| row(it, args.verbose)).collect();
+    let pending = known.iter().filter(|it| is_to_judge(it)).filter_map(|it| it.file);
+    let sizes = verdict::sizes(&place.session, pending)?;
+    let rows = known.iter().map(|it| row(it, &sizes, args.verbose)).collect();
     ctx.emit_together(rows);
     Ok(if args.exit_code && !settled { Exit::No } else { Exit::Ok })
 }
@@ -48,7 +51,7 @@ fn say_open_run(place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn row(known: &Known<'_>, verbose: bool) -> Record {
+fn row(known: &Known<'_>, sizes: &Sizes, verbose: bool) -> Record {
     let Known { file, run, state } = *known;
     let in_force =
         run.filter(|_| !matches!(state, MigrationState::Pending | MigrationState::OutOfOrder));
@@ -58,7 +61,7 @@ fn row(known: &Known<'_>, verbose: bool) -> Record {
         version: version.expect("a file or a run").clone(),
         name: name.expect("a file or a run").clone(),
         state,
-        risk: risk(known),
+        risk: risk(known, sizes),
         applied_at: in_force.map(|it| it.applied_at),
         execution_ms: in_force.and_then(|it| it.execution_ms),
         file: file.map(|it| it.file.clone()),
@@ -74,12 +77,16 @@ fn row(known: &Known<'_>, verbose: bool) -> Record {
     })
 }
 
+fn is_to_judge(known: &Known<'_>) -> bool {
+    known.state != MigrationState::Applied
+}
+
 /// Of an unchanged file as it was judged when it was applied: to read thousands again takes long.
-fn risk(known: &Known<'_>) -> Option<Risk> {
+fn risk(known: &Known<'_>, sizes: &Sizes) -> Option<Risk> {
     let judged =
         known.run.filter(|_| known.state == MigrationState::Applied).and_then(|it| it.risk);
     let Some(file) = known.file.filter(|_| judged.is_none()) else { return judged };
-    match crate::plan::risk(file) {
+    match lint::risk(file, sizes) {
         Ok(risk) => Some(risk),
         // One that is applied may be from before us, and cannot be run here.
         Err(_) if known.state == MigrationState::Applied => None,

@@ -8,6 +8,7 @@ use migrate_core::{
     error::{Error, Result},
     exit::Exit,
     ledger::{Ledger, Presence, audit, history},
+    lint,
     migration::{Migration, version::Version},
     plan::{self, Bound, Choice, Pending},
     record::{ApplyStarted, Direction, RunStatus},
@@ -20,6 +21,7 @@ use crate::{
     run::{Place, Run},
     step::Step,
     transaction::{Next, Writer},
+    verdict,
 };
 
 #[derive(clap::Args)]
@@ -102,7 +104,7 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     check_together(args, &steps)?;
     // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
     if args.dry_run != Some(dry_run::Mode::Copy) {
-        check_gates(&place, &steps, ctx)?;
+        check_gates(&place, files, &steps, ctx)?;
     }
     if let Some(mode) = args.dry_run {
         let request = dry_run::Request {
@@ -297,7 +299,7 @@ fn check_together(args: &Args, steps: &[Step]) -> Result<()> {
 }
 
 /// A gate that this version cannot judge is closed, not open.
-fn check_gates(place: &Place, steps: &[Step], ctx: &Ctx) -> Result<()> {
+fn check_gates(place: &Place, files: &[Migration], steps: &[Step], ctx: &Ctx) -> Result<()> {
     let mut require = ctx.config.require.clone();
     if ctx.config.env.is_none()
         && place.ledger.look(&place.session)? == Presence::Present
@@ -324,16 +326,22 @@ fn check_gates(place: &Place, steps: &[Step], ctx: &Ctx) -> Result<()> {
             "a later version does; until then the gate can only be taken out of the file",
         ));
     }
-    let worst: Option<&Step> = steps.iter().max_by_key(|it| it.risk);
-    match (require.max_risk, worst) {
-        (Some(max), Some(step)) if step.risk > max => Err(Error::refused(
-            "gate",
-            format!(
-                "migration {} `{}` has risk {}, and max_risk is {max}",
-                step.version, step.name, step.risk
-            ),
-            "make it safer, or raise `max_risk` for this environment",
-        )),
-        _ => Ok(()),
+    let Some(max) = require.max_risk else { return Ok(()) };
+    // As `plan` says it: on the tables that there are.
+    let to_do = |it: &&Migration| steps.iter().any(|step| step.version == it.version);
+    let sizes = verdict::sizes(&place.session, files.iter().filter(to_do))?;
+    for file in files.iter().filter(to_do) {
+        let risk = lint::risk(file, &sizes)?;
+        if risk > max {
+            return Err(Error::refused(
+                "gate",
+                format!(
+                    "migration {} `{}` has risk {risk}, and max_risk is {max}",
+                    file.version, file.name
+                ),
+                "make it safer, or raise `max_risk` for this environment",
+            ));
+        }
     }
+    Ok(())
 }

@@ -4,13 +4,14 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
-    ledger::{Presence, history},
-    migration::{Migration, dir, version::Version},
+    ledger::history,
+    lint::{self, Sizes, Verdict},
+    migration::{Migration, dir, risk::Risk, version::Version},
     plan::{self, Known},
     record::{Finding, MigrationState, PendingRow, Record, Severity, Validation},
 };
 
-use crate::run::Place;
+use crate::{run::Place, verdict};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -34,27 +35,34 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         }
         Err(err) => return Err(err),
     };
-    let runs = if args.offline {
-        Vec::new()
-    } else {
-        let place = Place::open(ctx)?;
-        match place.ledger.look(&place.session)? {
-            Presence::Absent => Vec::new(),
-            Presence::Present => history::all(&place.session, &place.ledger)?,
-        }
+    let place = if args.offline { None } else { Some(Place::open(ctx)?) };
+    let runs = match &place {
+        Some(place) => history::look(&place.session, &place.ledger)?,
+        None => Vec::new(),
     };
     let known = plan::known(&files, &runs);
+    let sizes = match &place {
+        Some(place) => verdict::sizes(&place.session, known.iter().filter_map(to_run))?,
+        None => Sizes::default(),
+    };
     let mut findings: Vec<Finding> = known.iter().filter_map(against_history).collect();
     for file in &files {
         findings.extend(findings_of(file)?);
         findings.extend(unmet(file, &files));
+    }
+    let mut pending = Vec::new();
+    for file in known.iter().filter_map(to_run) {
+        // A file that cannot be parsed is a finding already.
+        let verdict = lint::verdict(file, &sizes).ok();
+        let risk = verdict.as_ref().map_or(Risk::High, |it| it.risk);
+        pending.push(PendingRow { version: file.version.clone(), file: file.file.clone(), risk });
+        findings.extend(verdict.iter().flat_map(|it| dangers(it, file)));
     }
     // What is applied is past planning for.
     let planned = ["irreversible", "requirement_missing"];
     findings.retain(|it| !planned.contains(&it.code.as_str()) || is_pending(&known, it));
     let count = |severity| findings.iter().filter(|it| it.severity == severity).count() as u32;
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let pending = known.iter().filter_map(pending).collect::<Result<Vec<_>>>()?;
     for finding in findings {
         ctx.emit(Record::Finding(finding));
     }
@@ -69,16 +77,20 @@ fn is_pending(known: &[Known<'_>], finding: &Finding) -> bool {
     })
 }
 
-fn pending(known: &Known<'_>) -> Option<Result<PendingRow>> {
-    let file = known.file.filter(|_| {
+/// What `up` would run.
+fn to_run<'a>(known: &Known<'a>) -> Option<&'a Migration> {
+    known.file.filter(|_| {
         matches!(
             known.state,
             MigrationState::Pending | MigrationState::Failed | MigrationState::OutOfOrder
         ) && !is_rolled_back_in_part(known)
-    })?;
-    // A file that cannot be parsed is a finding already.
-    let risk = crate::plan::risk(file).unwrap_or(migrate_core::migration::risk::Risk::High);
-    Some(Ok(PendingRow { version: file.version.clone(), file: file.file.clone(), risk }))
+    })
+}
+
+/// What would fail or hurt others; matters of taste are for `migrate-check lint`.
+fn dangers(verdict: &Verdict, file: &Migration) -> Vec<Finding> {
+    let found = verdict.findings.iter().filter(|it| it.severity > Severity::Info);
+    found.map(|it| it.finding(file)).collect()
 }
 
 /// Requirements that no `up` can meet: it goes by the order of versions.
@@ -93,6 +105,8 @@ fn unmet<'a>(file: &'a Migration, files: &'a [Migration]) -> impl Iterator<Item 
         file: Some(file.file.clone()),
         line: None,
         column: None,
+        risk: None,
+        estimate_ms: None,
     })
 }
 
@@ -115,6 +129,8 @@ pub(crate) fn findings_of(file: &Migration) -> Result<Vec<Finding>> {
                 file: Some(script.file.clone()),
                 line: None,
                 column: None,
+                risk: None,
+                estimate_ms: None,
             }),
             Ok(_) => (),
             Err(err) => {
@@ -132,6 +148,8 @@ pub(crate) fn findings_of(file: &Migration) -> Result<Vec<Finding>> {
             file: Some(file.file.clone()),
             line: None,
             column: None,
+            risk: None,
+            estimate_ms: None,
         });
     }
     Ok(findings)
@@ -151,6 +169,8 @@ fn of_error(err: &Error) -> Finding {
         file: at.map(|it| it.file.clone()),
         line: at.map(|it| it.line),
         column: at.map(|it| it.column),
+        risk: None,
+        estimate_ms: None,
     }
 }
 
@@ -188,5 +208,7 @@ fn against_history(known: &Known<'_>) -> Option<Finding> {
         file: known.file.map(|it| it.file.clone()),
         line: None,
         column: None,
+        risk: None,
+        estimate_ms: None,
     })
 }

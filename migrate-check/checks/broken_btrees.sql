@@ -29,7 +29,7 @@ cross join lateral (
     select case when c.oid in (select relation from locked) then 0 else pg_relation_size(c.oid) end as bytes
 ) as size
 cross join lateral (
-    select coalesce(nullif(current_setting('migrate.large', true), ''), '268435456')::bigint as large,
+    select coalesce(nullif(current_setting('migrate.large', true), ''), '33554432')::bigint as large,
            coalesce(current_setting('migrate.deep', true), '') = 'on' as wanted
 ) as deep
 cross join lateral (

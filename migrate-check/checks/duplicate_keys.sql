@@ -5,7 +5,8 @@
 -- found: keys that several rows have: {count}
 -- meaning: The index does not know all rows of its table, or knows them in a wrong order: a broken disk or memory,
 --   a changed collation, a bug, or a promise that was made by writing to the catalog. The rows are read from
---   the table itself, not from the index. Lookups by this key find one row or another.
+--   the table itself, not from the index. Lookups by this key find one row or another. Tables of more than 32 MB
+--   are left out, as that takes longer than all else: ask for them with --deep.
 -- hint: decide which rows to keep, remove the others, then rebuild the index
 with locked as materialized (
     -- To ask for the size of a table that somebody has locked would be to wait for them.
@@ -14,7 +15,7 @@ with locked as materialized (
     select i.indexrelid, i.indrelid, i.indisunique, i.indnkeyatts, i.indpred, i.indkey, i.indcollation,
            coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::boolean, false) as nulls_equal,
            n.nspname, t.relname as table_name, c.relname, size.bytes,
-           coalesce(nullif(current_setting('migrate.large', true), ''), '268435456')::bigint as large,
+           coalesce(nullif(current_setting('migrate.large', true), ''), '33554432')::bigint as large,
            -- Expressions call functions as us: only those of the system, a superuser's or our own.
            exists (select from pg_depend as d
                    join pg_proc as p on p.oid = d.refobjid

@@ -24,7 +24,7 @@ cross join lateral (
     select case when c.oid in (select relation from locked) then 0 else pg_relation_size(c.oid) end as bytes
 ) as size
 cross join lateral (
-    select coalesce(nullif(current_setting('migrate.large', true), ''), '268435456')::bigint as large
+    select coalesce(nullif(current_setting('migrate.large', true), ''), '33554432')::bigint as large
 ) as deep
 where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.relispopulated
   and n.nspname not in ('pg_catalog', 'information_schema', 'pg_toast')

@@ -41,6 +41,7 @@ const FILES: &[(&str, &str)] = &files! {
     "backup"
     "disk_space"
     "lock"
+    "drift"
     "pending"
     "rehearsal"
     "approvals"

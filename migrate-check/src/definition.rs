@@ -134,6 +134,8 @@ impl Definition {
             sqlstate: None,
             file: None,
             line: None,
+            risk: None,
+            estimate_ms: None,
             ms: 0,
         }
     }

@@ -162,6 +162,8 @@ impl FileRun<'_> {
             sqlstate: None,
             file: Some(file.name.clone()),
             line: Some(step.line),
+            risk: None,
+            estimate_ms: None,
             ms: 0,
         }
     }

@@ -43,7 +43,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     sample: Option<f64>,
 
-    /// Look at tables and indexes of any size, and for each row in its indexes: slow
+    /// Look for damage and duplicate keys in tables and indexes of more than 32 MB,
+    /// too, and for each row in its indexes: slow
     #[arg(long)]
     deep: bool,
 

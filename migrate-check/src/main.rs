@@ -9,14 +9,17 @@ mod definition;
 mod file_run;
 mod health;
 mod integrity;
+mod lint;
 mod list;
 mod metrics;
 mod place;
 mod preflight;
 mod project;
+mod rehearse;
 mod report;
 mod run;
 mod runner;
+mod schema;
 mod selection;
 mod trouble;
 mod verdict;
@@ -29,7 +32,7 @@ static TOOL: Tool = Tool {
     name: "migrate-check",
     about: "Ask a PostgreSQL database whether its data, its schema and its state are sound",
     examples: include_str!("examples.txt"),
-    records: &["check", "query", "metric", "activity", "baseline", "error"],
+    records: &["check", "query", "metric", "activity", "baseline", "rehearsal", "error"],
 };
 
 #[derive(clap::Subcommand)]
@@ -52,11 +55,18 @@ enum Command {
     /// Keep what the server counts, and tell later what has become worse
     #[command(after_long_help = baseline::HELP)]
     Baseline(baseline::Args),
+    /// Say what is dangerous about migrations, and what to do instead
+    #[command(after_long_help = lint::HELP)]
+    Lint(lint::Args),
     /// List the checks that there are, with their meaning, hint, fix and SQL
     #[command(after_long_help = list::HELP)]
     List(list::Args),
-    /// Print the JSON Schema of all records
-    Schema,
+    /// Try what is pending on a throwaway copy: up, checks, down, up
+    #[command(after_long_help = rehearse::HELP)]
+    Rehearse(rehearse::Args),
+    /// Look for what somebody changed by hand since the last migration
+    #[command(after_long_help = schema::HELP)]
+    Schema(schema::Args),
     /// Print the man page
     #[command(hide = true)]
     Man,
@@ -65,20 +75,24 @@ enum Command {
 fn main() -> ExitCode {
     let output = |command: &Command| match command {
         Command::Integrity(_) | Command::Run(_) | Command::Preflight(_) => Output::Report,
+        Command::Lint(_) | Command::Rehearse(_) => Output::Report,
         Command::Baseline(args) => args.output(),
         Command::Health(_) => Output::Metrics,
         Command::Activity(_) | Command::List(_) => Output::Rows,
-        Command::Schema | Command::Man => Output::Raw,
+        Command::Schema(args) => schema::output(args),
+        Command::Man => Output::Raw,
     };
     cli::run(&TOOL, output, |command, ctx| match command {
         Command::Integrity(args) => integrity::run(&args, ctx),
         Command::Run(args) => run::run(&args, ctx),
+        Command::Lint(args) => lint::run(&args, ctx),
         Command::Health(args) => health::run(&args, ctx),
         Command::Activity(args) => activity::run(&args, ctx),
         Command::Preflight(args) => preflight::run(&args, ctx),
         Command::Baseline(args) => baseline::run(&args, ctx),
         Command::List(args) => list::run(&args, ctx),
-        Command::Schema => ctx.print_schema(),
+        Command::Rehearse(args) => rehearse::run(&args, ctx),
+        Command::Schema(args) => schema::run(&args, ctx),
         Command::Man => ctx.print_man_page(cli::command_line::<Command>(&TOOL)),
     })
 }

@@ -35,6 +35,15 @@ impl Place {
         })
     }
 
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// For evidence: the one thing that this tool writes.
+    pub(crate) fn writing_session(&self) -> Result<Session> {
+        Session::open(&self.database, &self.application)
+    }
+
     /// A session whose transactions are read only unless they say otherwise.
     pub(crate) fn session(&self, ctx: &Ctx) -> Result<Session> {
         let session = Session::open(&self.database, &self.application)?;

@@ -26,4 +26,4 @@ from pg_class as c
 join pg_namespace as n on n.oid = c.relnamespace
 where n.nspname = $1 and c.relkind not in ('i', 'I', 'S', 't')
   and c.relname in ('_migration_locks', '_migration_history', '_migration_scripts',
-                    '_migration_progress', '_migration_audit_log')
+                    '_migration_progress', '_migration_audit_log', '_migration_inventories')

@@ -151,6 +151,16 @@ impl Config {
     }
 
     /// The database to work on.
+    /// It may hold a password: for the environment of a program, never for its arguments.
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
+    }
+
+    /// Whether somebody says which database; libpq's own defaults aside.
+    pub fn names_database(&self) -> bool {
+        self.database_url.is_some()
+    }
+
     pub fn target(&self) -> Result<Target> {
         Target::resolve(self.database_url.as_deref(), &process_variables)
     }
@@ -173,11 +183,6 @@ impl Config {
             ));
         }
         Ok(())
-    }
-
-    /// The URL or keyword string of the database, for a program that is run on the same one.
-    pub fn database_url(&self) -> Option<&str> {
-        self.database_url.as_deref()
     }
 
     /// The gates of the environment that a ledger was made under.

@@ -102,6 +102,11 @@ impl Ctx {
         Ok(Exit::Ok)
     }
 
+    /// Prints a text that is no record, such as a file for later.
+    pub fn print_text(&mut self, text: &str) {
+        self.write(text.as_bytes());
+    }
+
     /// Prints a man page made from the command line and its help.
     pub fn print_man_page(&mut self, command: clap::Command) -> Result<Exit> {
         self.write(&man::page(command));

@@ -5,14 +5,21 @@ use std::{
     io::{self, Read, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    sync::mpsc,
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    interrupt,
+};
 
 /// More than this of a program's stderr is of no use in a message.
 const KEPT_STDERR_BYTES: usize = 16 * 1024;
 const QUOTED_LINES: usize = 10;
+/// How often a signal is looked for while a program works.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A program to be described further, then given to [`run`] or [`spawn`].
 #[expect(clippy::disallowed_methods, reason = "the one place that may")]
@@ -32,6 +39,27 @@ pub struct Output {
 /// Runs to the end. A program that does not end with 0 is an error that quotes its stderr.
 pub fn run(command: &mut Command) -> Result<Output> {
     spawn(command)?.finish()
+}
+
+/// Runs to the end, however that is: the status is for the caller to judge. A signal that ends us
+/// is handed on, and the program cleans up first.
+pub fn run_to_end(command: &mut Command) -> Result<(ExitStatus, Output)> {
+    let mut running = spawn(command)?;
+    let pid = rustix::process::Pid::from_child(&running.child);
+    let (done, watched) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            while let Err(mpsc::RecvTimeoutError::Timeout) = watched.recv_timeout(LOOK) {
+                if interrupt::received().is_some() {
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+                    break;
+                }
+            }
+        });
+        let ended = running.wait();
+        drop(done);
+        ended.map_err(|source| running.cannot_run(source))
+    })
 }
 
 /// As [`run`], with a text to read on stdin.

@@ -5,6 +5,7 @@ mod csv;
 mod dry_run;
 mod metric;
 pub(crate) mod prometheus;
+mod rehearsal;
 
 use chrono::{DateTime, Utc};
 use comfy_table::{Table, presets::NOTHING};
@@ -226,6 +227,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             it.token
         ),
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
+        Record::Rehearsal(it) => rehearsal::rehearsal(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) => return None,
         Record::Check(_)

@@ -139,9 +139,10 @@ fn accepted(world: &World, line: &str) {
 #[test]
 fn every_scenario_has_a_test_or_a_reason() {
     let text = source::read("docs/architecture.md");
+    let numbers = [("A", 50), ("L", 22), ("C", 17)];
     let scenarios =
-        (1..=50).map(|it| format!("A{it:02}")).chain((1..=22).map(|it| format!("L{it:02}")));
-    for scenario in scenarios {
+        numbers.map(|(group, last)| (1..=last).map(move |it| format!("{group}{it:02}")));
+    for scenario in scenarios.into_iter().flatten() {
         let start = format!("| {scenario} | ");
         let row = text.lines().find(|it| it.starts_with(&start));
         let tested = row.and_then(|it| it.split(" | ").nth(2)).unwrap_or_default();

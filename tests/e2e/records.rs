@@ -111,7 +111,9 @@ impl Seen {
         let value: Value = serde_json::from_str(line).unwrap();
         let tool = value["tool"].as_str().unwrap();
         let schema = self.schemas.entry(tool.to_owned()).or_insert_with(|| {
-            let printed = world.run(&format!("{tool} schema")).stdout;
+            // Whose schema `migrate-check schema` means is the database's.
+            let command = if tool == "migrate-check" { "schema records" } else { "schema" };
+            let printed = world.run(&format!("{tool} {command}")).stdout;
             Validator::new(&serde_json::from_str(&printed).unwrap()).unwrap()
         });
         assert_valid(schema, &value);
@@ -214,6 +216,15 @@ fn runs_of_check(seen: &mut Seen) {
     let mut busy = world.client();
     busy.batch_execute("begin").unwrap();
     seen.take(&world, &world.run("migrate-check activity"));
+    let world = world
+        .migration(
+            "1_t.sql",
+            "-- migrate:up\ncreate table t (id int);\n-- migrate:down\ndrop table t;",
+        )
+        .file("queries.sql", "select * from users");
+    for command in ["schema", "lint", "rehearse --queries queries.sql"] {
+        seen.take(&world, &world.run(&format!("migrate-check {command}")));
+    }
 }
 
 fn all_types() -> Vec<String> {

@@ -27,7 +27,9 @@ pub(super) fn prepare(run: &Run) -> Result<()> {
         ("state", ledger.state_sql()),
         (
             "look(boolean)",
-            format!("select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"),
+            format!(
+                "select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"
+            ),
         ),
         (
             "applied(text, text, text, bigint, bigint, text, text, text, integer, boolean, text, text)",

@@ -26,6 +26,7 @@ use crate::{
     place::{Place, Settings},
     report::Report,
     runner::{self, Limits, snapshot::Snapshot},
+    schema,
     selection::Selection,
 };
 use evidence::Evidence;
@@ -36,7 +37,7 @@ It runs migrate-apply, from beside this program or PATH, to see what is pending.
 
 Examples:
   migrate-check preflight
-  migrate-check preflight --env production && migrate-apply up --env production
+  migrate-check preflight --env production
   migrate-check preflight --skip approvals,rehearsal
   migrate-check preflight | jq -r 'select(.status != \"pass\") | .name'
 
@@ -117,12 +118,25 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         };
         let seen = see(applied, session, report.ctx())?;
         for definition in by_us {
-            for answer in answers(definition.name, &seen)? {
-                report.say(check(definition, answer));
+            for it in checks(definition, &seen, args.timeout)? {
+                report.say(it);
             }
         }
         Ok(report.finish())
     })
+}
+
+fn checks(definition: &Definition, seen: &Seen, timeout: Duration) -> Result<Vec<Check>> {
+    if definition.name != "drift" {
+        return Ok(answers(definition.name, seen)?
+            .into_iter()
+            .map(|it| check(definition, it))
+            .collect());
+    }
+    let found = schema::drift(&seen.session, &seen.ledger, timeout)?;
+    let renamed =
+        |it: Check| Check { name: definition.name.to_owned(), group: "preflight".to_owned(), ..it };
+    Ok(found.into_iter().map(renamed).collect())
 }
 
 fn see(applied: apply::Said, session: Session, ctx: &Ctx) -> Result<Seen> {

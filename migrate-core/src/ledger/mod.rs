@@ -6,6 +6,7 @@ pub mod breaking;
 mod claim;
 pub mod heartbeat;
 pub mod history;
+pub mod inventories;
 pub mod lease;
 pub mod locks;
 pub mod progress;
@@ -24,15 +25,18 @@ use crate::{
 const OBJECTS: &str = include_str!("../../sql/ledger_objects.sql");
 const STATE: &str = include_str!("../../sql/ledger_state.sql");
 const TABLES: &str = include_str!("../../sql/ledger_tables.sql");
-const CREATE: [&str; 5] = [
+const CREATE: [&str; 6] = [
     include_str!("../../sql/locks_create.sql"),
     include_str!("../../sql/history_create.sql"),
     include_str!("../../sql/scripts_create.sql"),
     include_str!("../../sql/progress_create.sql"),
     include_str!("../../sql/audit_create.sql"),
+    inventories::CREATE,
 ];
+/// A ledger of an earlier version lacks it until a run ends.
+const LATER: &str = "_migration_inventories";
 /// How many of the tables must be there.
-const TABLE_COUNT: usize = CREATE.len();
+const TABLE_COUNT: usize = CREATE.len() - 1;
 
 /// The ledger of one schema of one database.
 #[derive(Debug)]
@@ -127,7 +131,8 @@ impl Ledger {
                 "find out who made it so; `--ledger-schema` picks another place",
             ));
         }
-        Ok(if rows.len() < TABLE_COUNT { Presence::Absent } else { Presence::Present })
+        let there = rows.iter().filter(|it| it.get::<_, &str>("name") != LATER).count();
+        Ok(if there < TABLE_COUNT { Presence::Absent } else { Presence::Present })
     }
 
     /// The numbers of its tables, indexes and sequences, as an array's text.

@@ -10,6 +10,7 @@ pub(super) enum Directive {
     Up { transaction: bool },
     Down { transaction: bool },
     Batch(Batch),
+    Allow(Allow),
 }
 
 /// How the statement behind the line is cut into key ranges.
@@ -22,6 +23,15 @@ pub struct Batch {
     pub alias: Option<String>,
     /// Rows to begin with.
     pub size: Option<u64>,
+    pub line: u32,
+}
+
+/// A finding that somebody looked at and takes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allow {
+    /// The finding's code.
+    pub rule: String,
+    pub reason: String,
     pub line: u32,
 }
 
@@ -53,9 +63,12 @@ pub(super) fn directive(text: &str, at: &Location) -> Result<Option<Directive>> 
         Ok(Some(Directive::Down { transaction: transaction(words, at)? }))
     } else if is("batch") {
         Ok(Some(Directive::Batch(batch(&rest[verb.len()..], at)?)))
+    } else if is("allow") {
+        Ok(Some(Directive::Allow(allow(&rest[verb.len()..], at)?)))
     } else {
         let message = format!("`migrate:{}` is not a directive", verb.escape_debug());
-        Err(wrong(at, &message, "there are `migrate:up`, `migrate:down` and `migrate:batch`"))
+        let hint = "there are `migrate:up`, `migrate:down`, `migrate:batch` and `migrate:allow`";
+        Err(wrong(at, &message, hint))
     }
 }
 
@@ -130,6 +143,21 @@ fn batch(options: &str, at: &Location) -> Result<Batch> {
     }
 }
 
+fn allow(rest: &str, at: &Location) -> Result<Allow> {
+    match rest.trim().split_once(char::is_whitespace) {
+        Some((rule, reason)) => Ok(Allow {
+            rule: rule.to_ascii_lowercase(),
+            reason: reason.trim().to_owned(),
+            line: at.line,
+        }),
+        None => Err(wrong(
+            at,
+            "an allowance needs a rule and a reason",
+            "write it like `-- migrate:allow drop-column nothing reads it since release 12`",
+        )),
+    }
+}
+
 fn columns(list: &str) -> Option<Vec<String>> {
     split(list, |c| c == ',').map(column).collect()
 }
@@ -155,6 +183,19 @@ pub fn batches(file: &str, text: &str, first_line: u32) -> Result<Vec<Batch>> {
         let at = Location { file: file.to_owned(), line, column: 1 };
         if let Some(Directive::Batch(batch)) = directive(comment, &at)? {
             found.push(batch);
+        }
+    }
+    Ok(found)
+}
+
+/// The allowances of a whole file.
+pub fn allowances(file: &str, text: &str) -> Result<Vec<Allow>> {
+    let mut found = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        let Some(comment) = comment(text) else { continue };
+        let at = Location { file: file.to_owned(), line, column: 1 };
+        if let Some(Directive::Allow(allow)) = directive(comment, &at)? {
+            found.push(allow);
         }
     }
     Ok(found)
@@ -224,6 +265,8 @@ mod tests {
             ("-- migrate: down", "the marker has spaces in it"),
             ("-- migrate :up", "the marker has spaces in it"),
             ("-- migrate:up transaction=false", "`transaction=false` is not an option of a marker"),
+            ("-- migrate:allow", "an allowance needs a rule and a reason"),
+            ("-- migrate:allow drop-column ", "an allowance needs a rule and a reason"),
             ("-- migrate:batch table=t", "a batch needs a table and a key"),
             ("-- migrate:batch table=t key=a,", "`key=a,` is not a name"),
             ("-- migrate:batch table=t; key=a", "`table=t;` is not a name"),

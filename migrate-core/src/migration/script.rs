@@ -74,6 +74,11 @@ impl Text {
     pub fn new(whole: Arc<String>, range: Range<usize>) -> Text {
         Text { whole, range }
     }
+
+    /// The file that it is a part of.
+    pub fn whole(&self) -> &str {
+        &self.whole
+    }
 }
 
 impl Deref for Text {

@@ -63,6 +63,9 @@ pub struct ApplyFinished {
     /// The head of the audit log just before this record: keep it to prove that nothing was cut off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_head: Option<AuditHead>,
+    /// The hash of the schema that the run left, as `_migration_inventories` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_sha256: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -262,6 +265,9 @@ pub struct MigrationResolved {
     /// Of the way back that is kept for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    /// The hash of the schema then, as `_migration_inventories` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_sha256: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -279,6 +285,9 @@ pub struct MigrationBaselined {
     pub checksum: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    /// The hash of the schema then, as `_migration_inventories` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema_sha256: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,6 +9,7 @@ mod dry_run;
 mod listing;
 mod lock;
 mod metric;
+mod rehearsal;
 pub mod schema;
 
 use std::fmt;
@@ -23,6 +24,7 @@ pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
 pub use metric::*;
+pub use rehearsal::*;
 
 /// The version of the record format.
 pub const VERSION: u8 = 1;
@@ -109,6 +111,8 @@ pub enum Record {
     Activity(Activity),
     #[serde(rename = "baseline.saved")]
     BaselineSaved(BaselineSaved),
+    #[serde(rename = "rehearsal")]
+    Rehearsal(Rehearsal),
     #[serde(rename = "ledger.created")]
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
@@ -154,6 +158,7 @@ impl Record {
             Record::Metric(_) => "metric",
             Record::Activity(_) => "activity",
             Record::BaselineSaved(_) => "baseline.saved",
+            Record::Rehearsal(_) => "rehearsal",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
             Record::Error(_) => "error",

@@ -29,38 +29,38 @@ pub fn name_of(text: &str) -> Option<Name> {
 
 /// Copying it is cheap and is how a reader looks ahead.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words<'a> {
+pub(crate) struct Words<'a> {
     text: &'a str,
     lexer: Lexer<'a>,
 }
 
 impl<'a> Words<'a> {
-    pub(super) fn new(text: &'a str, standard_strings: bool) -> Self {
+    pub(crate) fn new(text: &'a str, standard_strings: bool) -> Self {
         let mut lexer = Lexer::new(text);
         lexer.standard_strings = standard_strings;
         Words { text, lexer }
     }
 
-    pub(super) fn next(&mut self) -> Option<Token> {
+    pub(crate) fn next(&mut self) -> Option<Token> {
         self.lexer.next_significant().ok().flatten()
     }
 
-    pub(super) fn peek(mut self) -> Option<Token> {
+    pub(crate) fn peek(mut self) -> Option<Token> {
         self.next()
     }
 
-    pub(super) fn text(&self, token: Token) -> &'a str {
+    pub(crate) fn text(&self, token: Token) -> &'a str {
         token.text(self.text)
     }
 
     /// The next token if it is unquoted, whatever it says.
-    pub(super) fn word(&mut self) -> Option<&'a str> {
+    pub(crate) fn word(&mut self) -> Option<&'a str> {
         let token = self.peek().filter(|token| token.kind == TokenKind::Word)?;
         self.next();
         Some(self.text(token))
     }
 
-    pub(super) fn accept(&mut self, keyword: &str) -> bool {
+    pub(crate) fn accept(&mut self, keyword: &str) -> bool {
         let mut ahead = *self;
         let found = ahead.word().is_some_and(|word| word.eq_ignore_ascii_case(keyword));
         if found {
@@ -70,7 +70,7 @@ impl<'a> Words<'a> {
     }
 
     /// All of them in this order, or none.
-    pub(super) fn accept_all(&mut self, keywords: &[&str]) -> bool {
+    pub(crate) fn accept_all(&mut self, keywords: &[&str]) -> bool {
         let mut ahead = *self;
         let found = keywords.iter().all(|keyword| ahead.accept(keyword));
         if found {
@@ -79,11 +79,11 @@ impl<'a> Words<'a> {
         found
     }
 
-    pub(super) fn accept_any(&mut self, keywords: &[&str]) -> bool {
+    pub(crate) fn accept_any(&mut self, keywords: &[&str]) -> bool {
         keywords.iter().any(|keyword| self.accept(keyword))
     }
 
-    pub(super) fn accept_kind(&mut self, kind: TokenKind) -> bool {
+    pub(crate) fn accept_kind(&mut self, kind: TokenKind) -> bool {
         let found = self.peek().is_some_and(|token| token.kind == kind);
         if found {
             self.next();
@@ -92,7 +92,7 @@ impl<'a> Words<'a> {
     }
 
     /// Leaves out a parenthesised list if one comes next.
-    pub(super) fn skip_parentheses(&mut self) {
+    pub(crate) fn skip_parentheses(&mut self) {
         if !self.accept_kind(TokenKind::Open) {
             return;
         }
@@ -108,7 +108,7 @@ impl<'a> Words<'a> {
     }
 
     /// The words of `(OPTION, OPTION value, OPTION = value)`, lower-cased, value empty if absent.
-    pub(super) fn options(&mut self) -> Vec<(String, String)> {
+    pub(crate) fn options(&mut self) -> Vec<(String, String)> {
         let mut found = Vec::new();
         if !self.accept_kind(TokenKind::Open) {
             return found;
@@ -134,7 +134,7 @@ impl<'a> Words<'a> {
     }
 
     /// `name`, `schema.name` or `database.schema.name`.
-    pub(super) fn name(&mut self) -> Option<Name> {
+    pub(crate) fn name(&mut self) -> Option<Name> {
         let mut name = Name { schema: None, name: self.identifier()? };
         while self.accept_kind(TokenKind::Dot) {
             name.schema = Some(name.name);
@@ -144,7 +144,7 @@ impl<'a> Words<'a> {
     }
 
     /// What stands before the last dot of a name: the table of a column.
-    pub(super) fn qualifier(&mut self) -> Option<Name> {
+    pub(crate) fn qualifier(&mut self) -> Option<Name> {
         let mut name = Name { schema: None, name: self.identifier()? };
         let mut qualifier = None;
         while self.accept_kind(TokenKind::Dot) {
@@ -155,7 +155,7 @@ impl<'a> Words<'a> {
         qualifier
     }
 
-    pub(super) fn names(&mut self) -> Vec<Name> {
+    pub(crate) fn names(&mut self) -> Vec<Name> {
         let mut names = Vec::from_iter(self.name());
         while self.accept_kind(TokenKind::Comma) {
             names.extend(self.name());

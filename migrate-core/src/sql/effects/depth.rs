@@ -10,7 +10,7 @@ const LONGEST: usize = 1 << 20;
 
 /// Nesting is at most as deep as the tokens on the way in: those behind the last comma, in each
 /// of the parentheses that are open.
-pub(super) fn is_readable(statement: &str) -> bool {
+pub(crate) fn is_readable(statement: &str) -> bool {
     if statement.len() > LONGEST {
         return false;
     }

@@ -12,6 +12,14 @@ pub struct Judge {
     worst: Option<Risk>,
 }
 
+/// What an action means for others, and what there is to say about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    pub action: Action,
+    pub risk: Risk,
+    pub concern: Option<Concern>,
+}
+
 /// What a person should know before a statement runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concern {
@@ -24,15 +32,21 @@ pub struct Concern {
 impl Judge {
     /// Takes the next statement, and says what there is to say about it.
     pub fn see(&mut self, effects: &Effects) -> Vec<Concern> {
-        let mut concerns = Vec::new();
+        self.judge(effects).into_iter().filter_map(|it| it.concern).collect()
+    }
+
+    /// The same, action by action.
+    pub fn judge(&mut self, effects: &Effects) -> Vec<Judged> {
+        let mut judged = Vec::new();
         for action in &effects.actions {
             if !action.relation.table().is_some_and(|it| self.created.contains(it)) {
-                self.worst = self.worst.max(Some(risk(&action.class.facts(), action.class)));
-                concerns.extend(concern(action));
+                let risk = risk(&action.class.facts(), action.class);
+                self.worst = self.worst.max(Some(risk));
+                judged.push(Judged { action: action.clone(), risk, concern: concern(action) });
             }
         }
         self.created.extend(effects.creates.clone());
-        concerns
+        judged
     }
 
     /// The highest risk so far.
@@ -68,10 +82,13 @@ fn concern(Action { class, relation }: &Action) -> Option<Concern> {
         Work::ScanUnless(saving) => format!("reads all of {relation}, unless {saving}"),
         Work::Rewrite => format!("writes all of {relation} anew"),
         Work::RewriteUnless(saving) => format!("writes all of {relation} anew, unless {saving}"),
+        // Short, but there is a way that stops nobody.
+        Work::Brief if facts.instead.is_some() => format!("shuts {relation} for a moment"),
         Work::Brief | Work::Rows => return None,
     };
     let waits = match facts.lock {
         _ if facts.destroys => "",
+        Some(_) if facts.work == Work::Brief => "; whoever comes later queues up behind it",
         Some(lock) if lock.blocks_reads() => "; nobody can read or write meanwhile",
         Some(lock) if lock.blocks_writes() => "; nobody can write meanwhile",
         Some(_) => return None,

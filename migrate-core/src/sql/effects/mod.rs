@@ -2,7 +2,7 @@
 
 mod alter_table;
 mod class;
-mod depth;
+pub(crate) mod depth;
 mod facts;
 mod judge;
 mod kind;
@@ -14,7 +14,7 @@ use std::fmt;
 pub use self::{
     class::Class,
     facts::{Facts, Leaves, Work},
-    judge::{Concern, Judge},
+    judge::{Concern, Judge, Judged},
 };
 use super::{kind::Kind, lock_mode::LockMode, words::Name};
 
@@ -98,8 +98,16 @@ impl Relation {
         matches!(self, Relation::Named(_) | Relation::TableOfIndex(_))
     }
 
+    /// The table or index that has a size to weigh by.
+    pub(crate) fn name(&self) -> Option<&Name> {
+        match self {
+            Relation::Named(name) | Relation::TableOfIndex(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The table that the statement names, if this is one or has to do with one.
-    fn table(&self) -> Option<&Name> {
+    pub(crate) fn table(&self) -> Option<&Name> {
         match self {
             Relation::Named(name)
             | Relation::ReferencedBy(name)

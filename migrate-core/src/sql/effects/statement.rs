@@ -161,6 +161,9 @@ pub(super) fn stmt(statement: &Stmt, found: &mut Found) {
             let full = has_token(it.syntax(), SyntaxKind::FULL_KW);
             let class = if full { Class::Compact } else { Class::Vacuum };
             all_tables(class, Some(it.clone()), found);
+            if full && found.0.actions.is_empty() {
+                found.add(class, Relation::Unnamed);
+            }
         }
         other => object::drop_other(other, found),
     }
