@@ -35,6 +35,8 @@ fn what_a_migration_made_slower_or_larger_is_told_afterwards() {
     let mut work =
         |times: usize, sql: &str| (0..times).for_each(|_| application.batch_execute(sql).unwrap());
     work(50, LOOKUP);
+    // The server counts what a session did a little later.
+    world.wait_for("(select idx_scan >= 50 from pg_stat_user_tables)");
     let saved = world.run("migrate-check baseline save").expect(Exit::Ok).one("baseline.saved");
     assert_eq!((&saved["file"], &saved["tables"]), (&json!("baseline.json"), &json!(1)));
     assert!(saved["statements"].as_u64().unwrap() > 0, "{saved}");

@@ -26,7 +26,8 @@ fn the_page_of_checks_is_what_the_tool_lists() {
     if std::env::var_os("UPDATE").is_some() {
         fs::write(format!("{}/{PAGE}", source::ROOT), &page).unwrap();
     }
-    assert_eq!(source::read(PAGE), page, "run UPDATE=1 tests/run");
+    // Not both texts: the page is long.
+    assert!(source::read(PAGE) == page, "{PAGE} is not what `list` says: run UPDATE=1 tests/run");
 }
 
 fn section(check: &Value) -> String {
