@@ -74,7 +74,7 @@ fn rooms(places: &[std::path::PathBuf]) -> Vec<Room> {
 }
 
 fn judge(room: &Room, largest: i64) -> Answer {
-    let part = if room.total_bytes == 0 { 0 } else { room.free_bytes * 100 / room.total_bytes };
+    let part = (room.free_bytes * 100).checked_div(room.total_bytes).unwrap_or(0);
     let needed = largest.unsigned_abs() * 2;
     let status = match part {
         _ if room.free_bytes < needed => CheckStatus::Fail,
