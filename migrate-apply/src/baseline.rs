@@ -105,6 +105,7 @@ fn lines(chosen: &[&Migration], run: &Run, ctx: &Ctx) -> Result<Vec<Line>> {
             name: it.name.clone(),
             checksum: it.checksum.clone(),
             down_checksum: it.down_checksum.clone(),
+            down_transaction: it.down.as_ref().map(|it| it.transaction),
             schema_sha256: schema.as_ref().filter(|_| last).map(|it| it.sha256.clone()),
         }))
     };

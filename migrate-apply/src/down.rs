@@ -156,9 +156,7 @@ fn read_steps(
                 "write a new migration that undoes it, or restore a backup",
             )
         })?;
-        let text_checksum = script::checksum(&stored.script);
-        let audited = stored.audited_checksum.as_deref();
-        if text_checksum != stored.checksum || audited.is_some_and(|it| it != stored.checksum) {
+        if !stored.is_as_audited() {
             return Err(Error::refused(
                 "down_sql_tampered",
                 format!(
@@ -167,6 +165,17 @@ fn read_steps(
                 ),
                 "somebody changed `_migration_scripts`: check it with `migrate-audit verify`",
             ));
+        }
+        if stored.audited == script::Audited::Missing {
+            refuse_unless_forced(
+                args,
+                &mut overrides,
+                format!(
+                    "the audit log has lost what it said of the down SQL of migration {} `{}`",
+                    run.version, run.name
+                ),
+                "see what happened to the log: `migrate-audit verify`",
+            )?;
         }
         let unfinished = half.iter().find(|it| it.version == run.version).map(|it| it.id);
         let unfinished = unfinished.filter(|_| !stored.script.transaction);

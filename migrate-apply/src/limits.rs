@@ -44,3 +44,14 @@ impl Waits {
         }
     }
 }
+
+/// How long to look for the server after a connection was lost; tests of a debug build may set
+/// it with `MIGRATE_RECONNECT`.
+pub(crate) fn reconnect_time() -> Duration {
+    match std::env::var("MIGRATE_RECONNECT") {
+        Ok(time) if cfg!(debug_assertions) => {
+            humantime::parse_duration(&time).expect("MIGRATE_RECONNECT is a duration")
+        }
+        _ => Duration::from_secs(30),
+    }
+}

@@ -6,6 +6,7 @@ mod catalog;
 mod down;
 mod dry_run;
 mod failure;
+mod gate;
 mod guard;
 mod input;
 mod journalled;
@@ -35,6 +36,7 @@ static TOOL: Tool = Tool {
     examples: include_str!("examples.txt"),
     records: &[
         "apply",
+        "gate",
         "migration",
         "statement",
         "lock",

@@ -78,5 +78,6 @@ fn step(pending: &Pending<'_>, sizes: &Sizes) -> Result<PlanStep> {
         statements: step.summary.statements,
         transaction: step.script.transaction,
         estimate_ms: verdict.estimate.map(|it| it.as_millis() as u64),
+        author: pending.migration.author.clone(),
     })
 }

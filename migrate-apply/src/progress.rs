@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    env, fmt,
     io::{IsTerminal, Write},
     time::{Duration, Instant},
 };
@@ -15,6 +16,8 @@ use migrate_core::{
     text,
 };
 
+use rustix::termios::tcgetwinsize;
+
 use crate::{
     guard::{Guard, Phase, Seen},
     step::Step,
@@ -24,36 +27,57 @@ use crate::{
 const QUIET_FOR: Duration = Duration::from_secs(2);
 
 /// Where a migration stands. The live line goes when this is dropped, before anything else is said.
-pub(crate) struct Progress<'a> {
-    pub(crate) version: Version,
-    pub(crate) statement: u64,
-    pub(crate) statements: u64,
-    pub(crate) command: String,
-    pub(crate) estimate_ms: Option<u64>,
-    pub(crate) migration_start: Instant,
+pub(crate) struct Progress {
+    version: Version,
+    statement: u64,
+    statements: u64,
+    command: String,
+    estimate_ms: Option<u64>,
+    earlier_ms: Option<u64>,
+    migration_start: Instant,
     /// Whoever sees what it waits for, and how far it has come.
-    pub(crate) guard: Option<&'a Guard>,
+    guard: Option<Guard>,
+    /// How far a batched change has come.
+    pub(crate) ranges: Option<Ranges>,
+    /// Why it stands still by its own will.
+    pub(crate) stands_back: Option<String>,
     /// Whether a live line stands on the terminal.
-    pub(crate) shown: Cell<bool>,
+    shown: Cell<bool>,
 }
 
-impl<'a> Progress<'a> {
+/// How far a change in ranges has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ranges {
+    /// Rows that the statement has touched.
+    pub(crate) touched: u64,
+    /// Rows of the table that the ranges have passed, touched or not.
+    pub(crate) passed: u64,
+    /// Rows of the table, as the last ANALYZE has it.
+    pub(crate) total: Option<u64>,
+    /// How long the rest takes at the pace so far.
+    pub(crate) left_ms: Option<u64>,
+}
+
+impl Progress {
     /// Of the `number`th statement of `step`, which began at `migration_start`.
     pub(crate) fn of(
         step: &Step,
         number: u64,
         statement: &Statement,
         migration_start: Instant,
-        guard: Option<&'a Guard>,
-    ) -> Progress<'a> {
+        guard: Option<&Guard>,
+    ) -> Progress {
         Progress {
             version: step.version.clone(),
             statement: number,
             statements: step.summary.statements,
             command: statement.tag().to_owned(),
             estimate_ms: step.estimate_ms(),
+            earlier_ms: step.earlier_ms,
             migration_start,
-            guard,
+            guard: guard.cloned(),
+            ranges: None,
+            stands_back: None,
             shown: Cell::default(),
         }
     }
@@ -67,54 +91,134 @@ impl<'a> Progress<'a> {
         if elapsed < QUIET_FOR {
             return;
         }
+        let seen = self.guard.as_ref().map(Guard::seen).unwrap_or_default();
         let elapsed_ms = self.migration_start.elapsed().as_millis() as u64;
-        let mut message = format!(
-            "statement {} of {}: {}, {} elapsed",
-            self.statement,
-            self.statements,
-            self.command,
-            text::took(elapsed_ms)
-        );
-        if let Some(estimate) = self.estimate_ms {
-            message += &format!(" of about {}", text::took(estimate));
-        }
-        let seen = self.guard.map(Guard::seen).unwrap_or_default();
-        message += &details(&seen);
-        if std::io::stderr().is_terminal() {
-            live_line(&format!("  {} {message}", bar(self.part(elapsed_ms, &seen))));
+        let message = self.message(elapsed_ms, &seen);
+        if is_live() {
+            live_line(&self.line(elapsed_ms, &seen));
             self.shown.set(true);
         } else {
             log::info!("PROGRESS {} {message}", self.version);
         }
         if !ctx.for_people() {
-            ctx.emit(Record::MigrationProgress(MigrationProgress {
-                version: self.version.clone(),
-                statement: self.statement,
-                statements: self.statements,
-                elapsed_ms,
-                estimate_ms: self.estimate_ms,
-                phase: seen.phase.as_ref().map(|it| it.name.clone()),
-                work_done: seen.phase.as_ref().map(|it| it.done),
-                work_total: seen.phase.as_ref().map(|it| it.total).filter(|&it| it > 0),
-                work_unit: seen.phase.as_ref().map(|it| it.unit.to_owned()),
-                holders: seen.waits_for().map(|it| it.holders.clone()).unwrap_or_default(),
-                blocked: seen.victims.len() as u32,
-                message,
-            }));
+            ctx.emit(Record::MigrationProgress(self.record(elapsed_ms, seen, message)));
+        }
+    }
+
+    /// Takes the live line away, so that something else can be said.
+    pub(crate) fn hide(&self) {
+        if self.shown.take() {
+            live_line("");
+        }
+    }
+
+    fn record(&self, elapsed_ms: u64, seen: Seen, message: String) -> MigrationProgress {
+        MigrationProgress {
+            version: self.version.clone(),
+            statement: self.statement,
+            statements: self.statements,
+            elapsed_ms,
+            estimate_ms: self.estimate_ms,
+            earlier_ms: self.earlier_ms,
+            rows: self.ranges.as_ref().map(|it| it.passed),
+            rows_total: self.ranges.as_ref().and_then(|it| it.total),
+            eta_ms: self.ranges.as_ref().and_then(|it| it.left_ms),
+            phase: seen.phase.as_ref().map(|it| it.name.clone()),
+            work_done: seen.phase.as_ref().map(|it| it.done),
+            work_total: seen.phase.as_ref().map(|it| it.total).filter(|&it| it > 0),
+            work_unit: seen.phase.as_ref().map(|it| it.unit.to_owned()),
+            holders: seen.waits_for().map(|it| it.holders.clone()).unwrap_or_default(),
+            blocked: seen.victims.len() as u32,
+            message,
+        }
+    }
+
+    /// For a log: what, how far, how long, what it meets.
+    fn message(&self, elapsed_ms: u64, seen: &Seen) -> String {
+        let (took, blocked) = (self.took(elapsed_ms), blocked(seen));
+        format!("{}, {took}{}{blocked}", self.doing(), self.details(seen))
+    }
+
+    /// For one line of a terminal: what matters most first, as the rest may not fit.
+    fn line(&self, elapsed_ms: u64, seen: &Seen) -> String {
+        let (took, blocked) = (self.took(elapsed_ms), blocked(seen));
+        let bar = bar(self.part(elapsed_ms, seen));
+        let details = self.details(seen);
+        format!("  {} {bar} {took}{blocked} · {}{details}", self.version, self.doing())
+    }
+
+    fn doing(&self) -> String {
+        format!("statement {} of {}: {}", self.statement, self.statements, self.command)
+    }
+
+    fn took(&self, elapsed_ms: u64) -> String {
+        let took = text::took(elapsed_ms);
+        let left = self.ranges.as_ref().and_then(|it| it.left_ms);
+        match (left, self.estimate_ms, self.earlier_ms) {
+            (Some(left), _, _) => format!("{took} elapsed, about {} left", text::took(left)),
+            (None, Some(estimate), _) => {
+                format!("{took} elapsed of about {}", text::took(estimate))
+            }
+            (None, None, Some(earlier)) => {
+                format!("{took} elapsed, an earlier run took {}", text::took(earlier))
+            }
+            (None, None, None) => format!("{took} elapsed"),
+        }
+    }
+
+    /// Which part is done: by the rows, by the server's own count, else by the time it may take.
+    fn part(&self, elapsed_ms: u64, seen: &Seen) -> Option<f64> {
+        let part = |done: u64, total: u64| (total > 0).then(|| done as f64 / total as f64);
+        let rows = self.ranges.as_ref().and_then(|it| part(it.passed, it.total?));
+        let counted = seen.phase.as_ref().and_then(|it| part(it.done, it.total));
+        let expected = self.estimate_ms.or(self.earlier_ms);
+        rows.or(counted).or_else(|| part(elapsed_ms, expected?))
+    }
+
+    fn details(&self, seen: &Seen) -> String {
+        let mut said = String::new();
+        if let Some(ranges) = &self.ranges {
+            said += &ranges.to_string();
+        }
+        if let Some(Phase { name, done, total, unit }) = &seen.phase {
+            said += &format!(", {name}");
+            if *total > 0 {
+                said += &format!(": {done} of {total} {unit} ({} %)", done * 100 / total);
+            } else if *done > 0 {
+                said += &format!(": {done} {unit}");
+            }
+        }
+        if let Some(reason) = &self.stands_back {
+            said += &format!(", waiting: {reason}");
+        }
+        if let Some(waiting) = seen.waits_for() {
+            let holders: Vec<String> = waiting.holders.iter().map(text::holder).collect();
+            let table = waiting.table.as_ref();
+            let lock = table.map_or("a lock".to_owned(), |it| format!("the lock on {it}"));
+            said += &format!(", waiting for {lock} held by {}", holders.join("; "));
+        }
+        said
+    }
+}
+
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, ", {} rows", self.touched)?;
+        match self.total.filter(|&it| it > self.passed) {
+            Some(total) => write!(f, ", {} %", self.passed * 100 / total),
+            None => Ok(()),
         }
     }
 }
 
-impl Progress<'_> {
-    /// Which part is done: by the server's own count, else by the estimate.
-    fn part(&self, elapsed_ms: u64, seen: &Seen) -> Option<f64> {
-        let part = |done: u64, total: u64| (total > 0).then(|| done as f64 / total as f64);
-        let counted = seen.phase.as_ref().and_then(|it| part(it.done, it.total));
-        counted.or_else(|| part(elapsed_ms, self.estimate_ms?))
+fn blocked(seen: &Seen) -> String {
+    match seen.victims.len() {
+        0 => String::new(),
+        count => format!(", {count} blocked by it"),
     }
 }
 
-/// A bar, full where it takes longer than estimated; or dots where nobody knows.
+/// A bar, full where it takes longer than expected; or dots where nobody knows.
 fn bar(part: Option<f64>) -> String {
     const WIDTH: usize = 20;
     let Some(part) = part else { return "…".to_owned() };
@@ -122,41 +226,16 @@ fn bar(part: Option<f64>) -> String {
     format!("[{}{}]", "█".repeat(full), "·".repeat(WIDTH - full))
 }
 
-impl Drop for Progress<'_> {
+impl Drop for Progress {
     fn drop(&mut self) {
-        if self.shown.get() {
-            live_line("");
-        }
+        self.hide();
     }
-}
-
-/// What is seen of it from outside, in words.
-fn details(seen: &Seen) -> String {
-    let mut said = String::new();
-    if let Some(Phase { name, done, total, unit }) = &seen.phase {
-        said += &format!(", {name}");
-        if *total > 0 {
-            said += &format!(": {done} of {total} {unit} ({} %)", done * 100 / total);
-        } else if *done > 0 {
-            said += &format!(": {done} {unit}");
-        }
-    }
-    if let Some(waiting) = seen.waits_for() {
-        let holders: Vec<String> = waiting.holders.iter().map(text::holder).collect();
-        let lock =
-            waiting.table.as_ref().map_or("a lock".to_owned(), |it| format!("the lock on {it}"));
-        said += &format!(", waiting for {lock} held by {}", holders.join("; "));
-    }
-    if !seen.victims.is_empty() {
-        said += &format!(", {} blocked by it", seen.victims.len());
-    }
-    said
 }
 
 /// The last PROGRESS line of a migration that took long.
 pub(crate) fn done(record: &Record) {
     let (Record::MigrationApplied(it) | Record::MigrationRolledBack(it)) = record else { return };
-    if u128::from(it.execution_ms) < QUIET_FOR.as_millis() || std::io::stderr().is_terminal() {
+    if u128::from(it.execution_ms) < QUIET_FOR.as_millis() || is_live() {
         return;
     }
     let estimate = it.estimate_ms.map(|it| format!(" (estimate {})", text::took(it)));
@@ -164,11 +243,26 @@ pub(crate) fn done(record: &Record) {
     log::info!("PROGRESS {} done in {took}{}", it.version, estimate.unwrap_or_default());
 }
 
+/// Whether a line can be written over.
+fn is_live() -> bool {
+    std::io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|it| it != "dumb")
+}
+
 fn live_line(text: &str) {
     let mut stderr = std::io::stderr().lock();
-    // Back to the start, clear to the end; without wrapping, or a narrow terminal would scroll.
-    let _ = write!(stderr, "\r\x1b[K\x1b[?7l{text}\x1b[?7h");
+    // One less than there is: at the edge a terminal would write over its last column.
+    let width = tcgetwinsize(&stderr).ok().map_or(80, |it| usize::from(it.ws_col)).max(2) - 1;
+    // Back to the start, clear to the end.
+    let _ = write!(stderr, "\r\x1b[K{}", fitted(text, width));
     let _ = stderr.flush();
+}
+
+fn fitted(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(width - 1).collect();
+    start + "…"
 }
 
 #[cfg(test)]
@@ -181,5 +275,20 @@ mod tests {
         assert_eq!(bar(Some(0.52)), "[██████████··········]");
         assert_eq!(bar(Some(7.0)), "[████████████████████]");
         assert_eq!(bar(None), "…");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_for_the_terminal_ends_in_dots() {
+        assert_eq!(fitted("abcdef", 6), "abcdef");
+        assert_eq!(fitted("abcdefg", 6), "abcde…");
+        assert_eq!(fitted("ab", 1), "…");
+    }
+
+    #[test]
+    fn ranges_say_what_is_done_as_far_as_it_is_known() {
+        let ranges = |total| Ranges { touched: 7, passed: 50, total, left_ms: None }.to_string();
+        assert_eq!(ranges(Some(200)), ", 7 rows, 25 %");
+        assert_eq!(ranges(Some(50)), ", 7 rows");
+        assert_eq!(ranges(None), ", 7 rows");
     }
 }

@@ -7,7 +7,12 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
-    ledger::{Presence, audit, history, history::Status, inventories, script},
+    ledger::{
+        Presence, audit, history,
+        history::Status,
+        inventories,
+        script::{self, Audited},
+    },
     migration::{dir, version::Version},
     record::{Direction, MigrationResolved, Record, ResolvedAs},
 };
@@ -92,6 +97,7 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             (As::Pending, _) => history::roll_back(session, ledger, &last.version)?,
         }
         let schema = inventories::record(session, ledger, &run.run_id)?;
+        let (down_checksum, down_transaction) = way_back(last, run)?.unzip();
         let line = ctx.line(Record::MigrationResolved(MigrationResolved {
             version: last.version.clone(),
             name: last.name.clone(),
@@ -101,7 +107,8 @@ fn resolve(args: &Args, run: &Run, ctx: &mut Ctx) -> Result<Exit> {
             },
             reason: args.reason.clone(),
             previous_status: half_down.unwrap_or(last).status.as_str().to_owned(),
-            down_checksum: down_checksum(last, run)?,
+            down_checksum,
+            down_transaction,
             schema_sha256: schema.map(|it| it.sha256),
         }));
         audit::append(session, ledger, &line, Some(&version), Some(&run.run_id))?;
@@ -123,13 +130,15 @@ fn keep_way_back(last: &history::Run, run: &Run, ctx: &Ctx) -> Result<()> {
     }
 }
 
-/// The checksum that `down` will compare with. What was applied before has one in the audit log;
-/// what is applied from now on gets that of the way back as it is kept.
-fn down_checksum(last: &history::Run, run: &Run) -> Result<Option<String>> {
+/// What `down` will compare with. What was applied before stands in the audit log; what is applied
+/// from now on gets that of the way back as it is kept.
+fn way_back(last: &history::Run, run: &Run) -> Result<Option<(String, bool)>> {
     let stored = script::read(&run.session, &run.ledger, last.id)?;
-    Ok(stored.map(|it| match (last.status, it.audited_checksum) {
-        (Status::Applied, Some(audited)) => audited,
-        _ => it.checksum,
+    Ok(stored.map(|it| match (last.status, it.audited) {
+        (Status::Applied, Audited::As { checksum, transaction }) => {
+            (checksum, transaction.unwrap_or(it.transaction))
+        }
+        _ => (it.checksum, it.transaction),
     }))
 }
 

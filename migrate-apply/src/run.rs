@@ -9,6 +9,7 @@ use std::{
 };
 
 use migrate_core::{
+    anchor,
     connect::{session::Session, target::Database},
     ctx::Ctx,
     error::{Error, Result},
@@ -27,21 +28,10 @@ use migrate_core::{
 
 use crate::{
     guard::{Guard, Policy, Seen},
-    limits::Limits,
+    limits::{self, Limits},
     send::{self, GaveWay, Stop},
     view,
 };
-
-/// How long to look for the server after a connection was lost; tests of a debug build may set
-/// it with `MIGRATE_RECONNECT`.
-fn reconnect_time() -> Duration {
-    match std::env::var("MIGRATE_RECONNECT") {
-        Ok(time) if cfg!(debug_assertions) => {
-            humantime::parse_duration(&time).expect("MIGRATE_RECONNECT is a duration")
-        }
-        _ => Duration::from_secs(30),
-    }
-}
 
 /// The database and the ledger, before anything is locked.
 pub(crate) struct Place {
@@ -200,7 +190,7 @@ impl Run {
         // The heartbeat must not find the row gone and call the lease lost, nor a signal cancel this.
         self.heartbeat = None;
         interrupt::cancels(None);
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         let mut said = None;
         loop {
             match self.try_to_finish(status, done, pending, &mut said, ctx) {
@@ -209,7 +199,20 @@ impl Run {
             }
         }
         said.into_iter().for_each(|line| ctx.emit_line(line));
+        self.keep_anchor(ctx);
         Ok(())
+    }
+
+    /// Keeps the head of the log outside of the database, where the configuration says so.
+    fn keep_anchor(&self, ctx: &Ctx) {
+        let Some(path) = &ctx.config.anchors else { return };
+        match audit::head(&self.session, &self.ledger) {
+            Ok(Some(head)) => {
+                anchor::keep(path, ctx.now(), self.session.facts(), self.ledger.schema(), &head);
+            }
+            Ok(None) => (),
+            Err(err) => log::warn!("the head of the audit log was not kept: {err}"),
+        }
     }
 
     /// `said` is the record once it may stand in the audit log, though no answer came.
@@ -284,10 +287,10 @@ impl Run {
 
     /// Connects again and takes the advisory lock back; the lease must still be ours.
     pub(crate) fn reconnect(&mut self) -> Result<()> {
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         loop {
             let session = self.connect_again()?;
-            match self.lease.reattach(&session, &self.ledger, reconnect_time()) {
+            match self.lease.reattach(&session, &self.ledger, limits::reconnect_time()) {
                 Ok(()) => {
                     self.go_on_with(session);
                     return Ok(());
@@ -310,7 +313,7 @@ impl Run {
     /// Connects to the same server again, which may take a while to come back.
     pub(crate) fn connect_again(&self) -> Result<Session> {
         let before = self.session.facts();
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         loop {
             let problem = match Session::open(&self.database, &self.application) {
                 Ok(session) => {
@@ -339,7 +342,7 @@ impl Run {
 
     /// Goes on with `session`, under the same lease.
     pub(crate) fn adopt(&mut self, session: Session) -> Result<()> {
-        self.lease.reattach(&session, &self.ledger, reconnect_time())?;
+        self.lease.reattach(&session, &self.ledger, limits::reconnect_time())?;
         self.go_on_with(session);
         Ok(())
     }
@@ -357,7 +360,7 @@ impl Run {
         subject: &str,
         work: impl Fn(&Run) -> Result<()>,
     ) -> Result<()> {
-        let deadline = Instant::now() + reconnect_time();
+        let deadline = Instant::now() + limits::reconnect_time();
         let mut before = None;
         loop {
             self.reconnect_if_lost()?;

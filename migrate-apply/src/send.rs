@@ -242,7 +242,7 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    fn progress(&self, number: u64, statement: &Statement) -> Progress<'a> {
+    fn progress(&self, number: u64, statement: &Statement) -> Progress {
         Progress::of(self.step, number, statement, self.start, self.guard)
     }
 }

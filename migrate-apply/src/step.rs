@@ -34,6 +34,8 @@ pub(crate) struct Step {
     pub(crate) way_back: Option<(Script, String)>,
     pub(crate) risk: Risk,
     pub(crate) estimate: Option<Duration>,
+    /// How long the same file took when it was applied here before.
+    pub(crate) earlier_ms: Option<u64>,
     pub(crate) summary: Summary,
     /// Its statements that run in ranges.
     batched: Vec<Batched>,
@@ -76,6 +78,11 @@ impl Step {
             way_back: down.zip(pending.migration.down_checksum.clone()),
             risk: stated.unwrap_or(judge.worst()),
             estimate: pending.migration.estimate,
+            earlier_ms: pending
+                .earlier
+                .filter(|it| it.checksum == *checksum)
+                .and_then(|it| it.execution_ms)
+                .map(i64::unsigned_abs),
             summary,
         })
     }
@@ -99,6 +106,7 @@ impl Step {
             way_back: None,
             risk: Risk::High,
             estimate: None,
+            earlier_ms: None,
             unfinished,
         })
     }
@@ -143,6 +151,7 @@ impl Step {
             direction: self.direction,
             checksum: self.checksum.clone(),
             down_checksum: self.way_back.as_ref().map(|(_, checksum)| checksum.clone()),
+            down_transaction: self.way_back.as_ref().map(|(script, _)| script.transaction),
             statements: totals.statements,
             rows: totals.rows,
             execution_ms: execution_ms.unsigned_abs(),

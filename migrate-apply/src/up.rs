@@ -7,21 +7,22 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
-    ledger::{Ledger, Presence, audit, history},
-    lint,
+    input::Dash,
+    ledger::{Ledger, history},
     migration::{Migration, version::Version},
     plan::{self, Bound, Choice, Pending},
     record::{ApplyStarted, Direction, RunStatus},
 };
 
 use crate::{
-    dry_run, input, journalled,
+    dry_run,
+    gate::{self, Gates, Subject},
+    input, journalled,
     limits::{Limits, Waits},
     nothing,
     run::{Place, Run},
     step::Step,
     transaction::{Next, Writer},
-    verdict,
 };
 
 #[derive(clap::Args)]
@@ -55,11 +56,15 @@ pub(crate) struct Args {
 
     /// Demand a `backup.verified` record of this database on stdin
     #[arg(long, value_name = "-")]
-    require_backup: Option<input::Dash>,
+    require_backup: Option<Dash>,
 
     /// Apply migrations that are older than the newest applied one
     #[arg(long)]
     allow_out_of_order: bool,
+
+    /// Go on although gates fail; the reason is written to the audit log
+    #[arg(long = "override", value_name = "REASON", value_parser = reason)]
+    override_reason: Option<String>,
 
     #[command(flatten)]
     waits: Waits,
@@ -69,6 +74,12 @@ impl Args {
     fn overrides(&self) -> Vec<String> {
         self.allow_out_of_order.then(|| "allow-out-of-order".to_owned()).into_iter().collect()
     }
+}
+
+/// Those who ask later want to read more than a blank.
+fn reason(text: &str) -> Result<String, &'static str> {
+    let text = text.trim();
+    if text.is_empty() { Err("say why") } else { Ok(text.to_owned()) }
 }
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
@@ -102,9 +113,12 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         return nothing::left_to_do(place, Direction::Up, args.waits.wait, ctx);
     }
     check_together(args, &steps)?;
+    let mut gates = None;
     // On a copy nothing can come to harm: a dry run is how to find out what to ask for.
     if args.dry_run != Some(dry_run::Mode::Copy) {
-        check_gates(&place, files, &steps, ctx)?;
+        let subject = || Subject::new(files, &pending, runs, &place.session, &place.ledger);
+        let reason = args.override_reason.as_deref();
+        gates = gate::before_the_lock(&place, subject, backup, reason, ctx)?;
     }
     if let Some(mode) = args.dry_run {
         let request = dry_run::Request {
@@ -117,14 +131,16 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         };
         return dry_run::run(&request, &steps, &place, ctx);
     }
-    apply(args, files, &choice, plan.as_ref(), steps, place, ctx)
+    apply(args, files, &choice, plan.as_ref(), gates.as_ref(), steps, place, ctx)
 }
 
+#[expect(clippy::too_many_arguments, reason = "all that is known before the lock")]
 fn apply(
     args: &Args,
     files: &[Migration],
     choice: &Choice,
     plan: Option<&input::Planned>,
+    gates: Option<&Gates>,
     steps: Vec<Step>,
     place: Place,
     ctx: &mut Ctx,
@@ -143,6 +159,21 @@ fn apply(
         run.finish(RunStatus::NothingToDo, 0, 0, ctx)?;
         return Ok(Exit::Ok);
     }
+    let mut plan_hash = plan.map(|it| it.plan.plan_hash.clone());
+    let mut overrides = args.overrides();
+    if let Some(gates) = gates {
+        let (session, ledger) = (&run.session, &run.ledger);
+        match gates.under_the_lock(files, choice, session, ledger, ctx) {
+            Ok((hash, overridden)) => {
+                plan_hash = Some(hash);
+                overrides.extend(overridden);
+            }
+            Err(err) => {
+                run.finish(RunStatus::Failed, 0, 0, ctx)?;
+                return Err(err);
+            }
+        }
+    }
     run.intend(
         ApplyStarted {
             run_id: run.run_id.clone(),
@@ -152,8 +183,8 @@ fn apply(
             system_identifier: run.session.facts().system_identifier.clone(),
             environment: ctx.config.env.clone(),
             token: Some(run.lease.token),
-            plan_hash: plan.map(|it| it.plan.plan_hash.clone()),
-            overrides: args.overrides(),
+            plan_hash,
+            overrides,
             dry_run: None,
         },
         ctx,
@@ -263,14 +294,7 @@ fn check_plan(
     ledger: &Ledger,
 ) -> Result<()> {
     let migrations: Vec<&Migration> = pending.iter().map(|it| it.migration).collect();
-    let facts = session.facts();
-    let bound = Bound {
-        system_identifier: &facts.system_identifier,
-        database: &facts.database,
-        ledger_schema: ledger.schema(),
-        head: plan::newest(runs),
-    };
-    let now = plan::hash(bound, &migrations);
+    let now = plan_hash(&migrations, plan::newest(runs), session, ledger);
     if now == planned.plan.plan_hash {
         return Ok(());
     }
@@ -279,6 +303,23 @@ fn check_plan(
         format!("the plan is {}, but what stands now is {now}", planned.plan.plan_hash),
         "files, database or migration head have changed since: make and review a new plan",
     ))
+}
+
+/// The hash of a plan to apply `migrations` here after `head`.
+pub(crate) fn plan_hash(
+    migrations: &[&Migration],
+    head: Option<&Version>,
+    session: &Session,
+    ledger: &Ledger,
+) -> String {
+    let facts = session.facts();
+    let bound = Bound {
+        system_identifier: &facts.system_identifier,
+        database: &facts.database,
+        ledger_schema: ledger.schema(),
+        head,
+    };
+    plan::hash(bound, migrations)
 }
 
 /// What cannot be part of one transaction is named before anything is done.
@@ -296,52 +337,4 @@ fn check_together(args: &Args, steps: &[Step]) -> Result<()> {
             "apply it without `--single-transaction`, or stop in front of it with `--target`",
         )),
     }
-}
-
-/// A gate that this version cannot judge is closed, not open.
-fn check_gates(place: &Place, files: &[Migration], steps: &[Step], ctx: &Ctx) -> Result<()> {
-    let mut require = ctx.config.require.clone();
-    if ctx.config.env.is_none()
-        && place.ledger.look(&place.session)? == Presence::Present
-        && let Some(environment) = audit::environment(&place.session, &place.ledger)?
-    {
-        require = ctx.config.require_of(&environment).cloned().ok_or_else(|| {
-            Error::refused(
-                "environment_unknown",
-                format!("this ledger was made under the environment `{environment}`, which is not known here"),
-                format!("run with `--env {environment}` and the migrate.toml that describes it"),
-            )
-        })?;
-    }
-    let unjudged = [
-        ("backup", require.backup.is_some()),
-        ("approvals", require.approvals.is_some_and(|it| it > 0)),
-        ("rehearsal", require.rehearsal == Some(true)),
-        ("preflight", require.preflight == Some(true)),
-    ];
-    if let Some((gate, _)) = unjudged.iter().find(|(_, required)| *required) {
-        return Err(Error::refused(
-            "gate",
-            format!("migrate.toml requires `{gate}`, which this version cannot check"),
-            "a later version does; until then the gate can only be taken out of the file",
-        ));
-    }
-    let Some(max) = require.max_risk else { return Ok(()) };
-    // As `plan` says it: on the tables that there are.
-    let to_do = |it: &&Migration| steps.iter().any(|step| step.version == it.version);
-    let sizes = verdict::sizes(&place.session, files.iter().filter(to_do))?;
-    for file in files.iter().filter(to_do) {
-        let risk = lint::risk(file, &sizes)?;
-        if risk > max {
-            return Err(Error::refused(
-                "gate",
-                format!(
-                    "migration {} `{}` has risk {risk}, and max_risk is {max}",
-                    file.version, file.name
-                ),
-                "make it safer, or raise `max_risk` for this environment",
-            ));
-        }
-    }
-    Ok(())
 }

@@ -1,9 +1,8 @@
 //! `lint`: what is dangerous about migrations, and what to do instead; without a database, too.
 
 use std::{
-    fs,
-    io::{self, Read},
-    path::{Path, PathBuf},
+    fs, io,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -11,6 +10,7 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
+    interrupt,
     lint::{self, Found, Sizes, Verdict},
     migration::{
         Migration,
@@ -22,7 +22,7 @@ use migrate_core::{
     text::took,
 };
 
-use crate::{place::Place, report::Report, selection::Selection};
+use crate::{input, place::Place, report::Report, selection::Selection};
 
 pub(crate) const HELP: &str = "\
 Examples:
@@ -70,6 +70,10 @@ pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let mut report = Report::new("lint", ctx);
     report.about(&database.unwrap_or_default());
     for migration in &migrations {
+        if let Some(signal) = interrupt::received() {
+            let state = "it only reads; the files not told were not looked at".to_owned();
+            return Err(Error::Interrupted { signal, state });
+        }
         let verdict = lint::verdict(migration, &sizes);
         for check in answers(migration, verdict, &args.rules) {
             report.say(Check { ms: began.elapsed().as_millis() as u64, ..check });
@@ -92,13 +96,10 @@ fn read(files: &[PathBuf]) -> Result<Vec<Migration>> {
             migrations.extend(read(&found)?);
             continue;
         }
-        let mut bytes = Vec::new();
-        if path == Path::new("-") {
-            io::stdin().read_to_end(&mut bytes).map_err(read_error)?;
-        } else {
-            bytes = fs::read(path).map_err(read_error)?;
-        }
-        migrations.extend(join(vec![file::parse_unnamed(&path.display().to_string(), bytes)?])?);
+        migrations.extend(join(vec![file::parse_unnamed(
+            &path.display().to_string(),
+            input::read(path)?,
+        )?])?);
     }
     Ok(migrations)
 }

@@ -8,6 +8,7 @@ mod check_file;
 mod definition;
 mod file_run;
 mod health;
+mod input;
 mod integrity;
 mod lint;
 mod list;

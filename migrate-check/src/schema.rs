@@ -1,8 +1,6 @@
 //! `schema`: is the schema still what the last migration left; reads only.
 
 use std::{
-    fs, io,
-    io::Read,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -13,6 +11,7 @@ use migrate_core::{
     ctx::Ctx,
     error::{Error, Result},
     exit::Exit,
+    interrupt,
     inventory::{self, Change, Difference, Digest, Inventory},
     ledger::{
         Ledger,
@@ -23,7 +22,7 @@ use migrate_core::{
 
 use tokio_postgres::error::SqlState;
 
-use crate::{place::Place, report::Report, selection::Selection};
+use crate::{input, place::Place, report::Report, selection::Selection};
 
 pub(crate) const HELP: &str = "\
 Examples:
@@ -80,8 +79,9 @@ pub(crate) fn output(args: &Args) -> Output {
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     match &args.command {
         Some(Command::Dump(limit)) => {
-            let session = Place::find("schema", ctx)?.session(ctx)?;
-            let inventory = Inventory::read(&session, Some(limit.timeout))?;
+            let session = session(ctx)?;
+            let inventory = Inventory::read(&session, Some(limit.timeout));
+            let inventory = inventory.map_err(interrupted_or)?;
             ctx.print_text(inventory.text());
             Ok(Exit::Ok)
         }
@@ -94,7 +94,7 @@ fn compare(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     args.kinds.refuse_unknown(&inventory::KIND_NAMES)?;
     // Before there is a connection: a file that cannot be read is no reason to make one.
     let file = args.expect.as_deref().map(read_file).transpose()?;
-    let session = Place::find("schema", ctx)?.session(ctx)?;
+    let session = session(ctx)?;
     let ledger = Ledger::new(&ctx.config.ledger_schema)?;
     let mut report = Report::new("schema", ctx);
     report.about(&session.facts().database);
@@ -104,7 +104,9 @@ fn compare(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     };
     let began = Instant::now();
     let answers = match expected {
-        Ok(expected) => match answers(&expected, &args.kinds, &session, args.limit.timeout) {
+        Ok(expected) => match answers(&expected, &args.kinds, &session, args.limit.timeout)
+            .map_err(interrupted_or)
+        {
             Err(err) if is(&err, &SqlState::QUERY_CANCELED) => {
                 vec![not_finished(args.limit.timeout)]
             }
@@ -124,7 +126,7 @@ pub(crate) fn drift(session: &Session, ledger: &Ledger, timeout: Duration) -> Re
         Ok(expected) => expected,
         Err(answer) => return Ok(vec![answer]),
     };
-    match answers(&expected, &Selection::default(), session, timeout) {
+    match answers(&expected, &Selection::default(), session, timeout).map_err(interrupted_or) {
         Err(err) if is(&err, &SqlState::QUERY_CANCELED) => Ok(vec![not_finished(timeout)]),
         answers => answers,
     }
@@ -137,13 +139,7 @@ enum Expected {
 }
 
 fn read_file(path: &Path) -> Result<Inventory> {
-    let mut text = String::new();
-    let read = if path == Path::new("-") {
-        io::stdin().read_to_string(&mut text).map(drop)
-    } else {
-        fs::read_to_string(path).map(|it| text = it)
-    };
-    read.map_err(|source| Error::ReadFile { path: path.to_owned(), source })?;
+    let text = input::read_text(path)?;
     Inventory::parse(text).map_err(|line| {
         Error::usage(
             format!("{}:{line}: this is no object of a schema", path.display()),
@@ -268,6 +264,20 @@ fn other_server(expected: &Expected, session: &Session) -> Option<Check> {
             "some of the differences may be in how the versions print a definition",
         )
     })
+}
+
+/// A signal cancels what is asked on it.
+fn session(ctx: &Ctx) -> Result<Session> {
+    let session = Place::find("schema", ctx)?.session(ctx)?;
+    interrupt::cancels(Some(session.cancel()));
+    Ok(session)
+}
+
+fn interrupted_or(err: Error) -> Error {
+    match interrupt::received() {
+        Some(signal) => Error::Interrupted { signal, state: "it only reads".to_owned() },
+        None => err,
+    }
 }
 
 fn is(err: &Error, code: &SqlState) -> bool {

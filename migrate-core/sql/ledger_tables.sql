@@ -7,7 +7,7 @@ select c.relname::text as name, c.relkind::text as kind, c.relrowsecurity as row
         or (select rolsuper from pg_roles where oid = c.relowner)
         or pg_has_role(current_user, c.relowner, 'member')) as trusted,
        exists (select from pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal
-               and t.tgname <> '_migration_audit_append_only') as foreign_trigger,
+               and t.tgname not in ('_migration_audit_append_only', '_migration_audit_archive_only')) as foreign_trigger,
        exists (select from pg_rewrite r where r.ev_class = c.oid and c.relkind = 'r') as has_rule,
        -- Without its columns no lease can be written; without the unique pair the fence does not hold an UPDATE up.
        c.relname = '_migration_locks' and not (

@@ -39,6 +39,10 @@ pub struct CommonArgs {
     #[arg(long, value_name = "DIR", global = true)]
     pub migrations: Option<PathBuf>,
 
+    /// The folder with the backups [default: backups]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub backups: Option<PathBuf>,
+
     /// The schema that the ledger's tables live in [default: public]
     #[arg(long, value_name = "NAME", global = true)]
     pub ledger_schema: Option<String>,
@@ -230,6 +234,7 @@ fn start(tool: &'static Tool, common: &CommonArgs, output: Output) -> Result<Ctx
         database_url: common.database_url.clone(),
         env: common.env.clone().or_else(|| variable("MIGRATE_ENV")),
         migrations: common.migrations.clone(),
+        backups: common.backups.clone(),
         ledger_schema: common.ledger_schema.clone(),
     };
     let config = Config::load(flags, &variable)?;

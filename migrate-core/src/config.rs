@@ -14,7 +14,9 @@ use serde::{Deserialize, Deserializer};
 use crate::{
     connect::{session::Facts, target::Target},
     error::{Error, Result},
+    gate,
     migration::risk::Risk,
+    record::Identity,
 };
 
 /// What the command line says.
@@ -23,6 +25,7 @@ pub struct Flags {
     pub database_url: Option<String>,
     pub env: Option<String>,
     pub migrations: Option<PathBuf>,
+    pub backups: Option<PathBuf>,
     pub ledger_schema: Option<String>,
 }
 
@@ -32,6 +35,8 @@ pub struct Config {
     /// The environment picked by `--env` or `MIGRATE_ENV`.
     pub env: Option<String>,
     pub migrations: PathBuf,
+    /// The store of `migrate-backup`.
+    pub backups: PathBuf,
     pub ledger_schema: String,
     /// How long a statement may wait for a table lock before it steps back and retries.
     pub lock_timeout: Duration,
@@ -41,6 +46,10 @@ pub struct Config {
     pub retry_budget: Duration,
     pub pin: Option<Pin>,
     pub require: Require,
+    /// The file in which the head of the audit log is kept after each run.
+    pub anchors: Option<PathBuf>,
+    /// The keys whose signatures approve plans, as `ssh-keygen -Y verify -f` reads them.
+    pub allowed_signers: Option<PathBuf>,
     /// The gates of every environment, for a ledger that remembers its own.
     environments: BTreeMap<String, Environment>,
     database_url: Option<String>,
@@ -50,7 +59,10 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 struct File {
     migrations: Option<PathBuf>,
+    backups: Option<PathBuf>,
     ledger_schema: Option<String>,
+    anchors: Option<PathBuf>,
+    allowed_signers: Option<PathBuf>,
     #[serde(default)]
     env: BTreeMap<String, Environment>,
 }
@@ -62,8 +74,6 @@ struct Environment {
     database_url_env: Option<String>,
     migrations: Option<PathBuf>,
     ledger_schema: Option<String>,
-    /// Read by `migrate-backup`.
-    #[expect(dead_code, reason = "named here so that the file is checked whole")]
     backups: Option<PathBuf>,
     #[serde(default, deserialize_with = "lock_timeout")]
     lock_timeout: Option<Duration>,
@@ -72,6 +82,8 @@ struct Environment {
     #[serde(default, deserialize_with = "duration")]
     retry_budget: Option<Duration>,
     pin: Option<Pin>,
+    anchors: Option<PathBuf>,
+    allowed_signers: Option<PathBuf>,
     #[serde(default)]
     require: Require,
 }
@@ -91,6 +103,8 @@ pub struct Pin {
 pub struct Require {
     pub backup: Option<RequireBackup>,
     pub approvals: Option<u32>,
+    /// How well an approver's identity must be proven.
+    pub approved_by: Option<Identity>,
     pub rehearsal: Option<bool>,
     pub max_risk: Option<Risk>,
     pub preflight: Option<bool>,
@@ -101,6 +115,7 @@ pub struct Require {
 pub struct RequireBackup {
     #[serde(default, deserialize_with = "duration")]
     pub max_age: Option<Duration>,
+    #[serde(default, deserialize_with = "level")]
     pub verified: Option<String>,
 }
 
@@ -133,6 +148,11 @@ impl Config {
                 .or_else(|| variables("MIGRATE_MIGRATIONS").map(PathBuf::from))
                 .or_else(|| environment.migrations.or(file.migrations).map(from_file))
                 .unwrap_or_else(|| PathBuf::from("migrations")),
+            backups: flags
+                .backups
+                .or_else(|| variables("MIGRATE_BACKUPS").map(PathBuf::from))
+                .or_else(|| environment.backups.or(file.backups).map(from_file))
+                .unwrap_or_else(|| PathBuf::from("backups")),
             ledger_schema: flags
                 .ledger_schema
                 .or_else(|| variables("MIGRATE_LEDGER_SCHEMA"))
@@ -144,6 +164,10 @@ impl Config {
             retry_budget: environment.retry_budget.unwrap_or(Duration::from_secs(600)),
             pin: environment.pin,
             require: environment.require,
+            anchors: variables("MIGRATE_ANCHORS")
+                .map(PathBuf::from)
+                .or_else(|| environment.anchors.or(file.anchors).map(from_file)),
+            allowed_signers: environment.allowed_signers.or(file.allowed_signers).map(from_file),
             environments: file.env,
             env: flags.env,
             database_url,
@@ -151,18 +175,15 @@ impl Config {
     }
 
     /// The database to work on.
-    /// It may hold a password: for the environment of a program, never for its arguments.
-    pub fn database_url(&self) -> Option<&str> {
-        self.database_url.as_deref()
-    }
-
-    /// Whether somebody says which database; libpq's own defaults aside.
-    pub fn names_database(&self) -> bool {
-        self.database_url.is_some()
-    }
-
     pub fn target(&self) -> Result<Target> {
         Target::resolve(self.database_url.as_deref(), &process_variables)
+    }
+
+    /// Whether somebody said which database, rather than leaving it to libpq's defaults.
+    pub fn names_database(&self) -> bool {
+        let names = ["PGSERVICE", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"];
+        let set = |name: &str| process_variables(name).is_some_and(|it| !it.is_empty());
+        self.database_url.is_some() || names.into_iter().any(set)
     }
 
     /// Refuses any other database than the one that the environment is pinned to.
@@ -183,6 +204,11 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// The URL or keyword string of the database, for a program that is run on the same one.
+    pub fn database_url(&self) -> Option<&str> {
+        self.database_url.as_deref()
     }
 
     /// The gates of the environment that a ledger was made under.
@@ -301,6 +327,18 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     crate::cli::duration(&text).map(Some).map_err(serde::de::Error::custom)
 }
 
+/// A level that there isn't would never be reached.
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if gate::LEVELS.contains(&text.as_str()) {
+        return Ok(Some(text));
+    }
+    Err(serde::de::Error::custom(format!(
+        "`{text}` is no level of a backup: {}",
+        gate::LEVELS.join(", ")
+    )))
+}
+
 fn lock_timeout<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(deserializer)?;
     crate::cli::lock_timeout(&text).map(Some).map_err(serde::de::Error::custom)
@@ -322,12 +360,6 @@ fn text_or_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
         Either::Text(text) => text,
         Either::Number(number) => number.to_string(),
     }))
-}
-
-/// Gives the settings of one database to the tests below.
-#[cfg(test)]
-fn dsn(config: &Config) -> Option<&str> {
-    config.database_url.as_deref()
 }
 
 #[cfg(test)]
@@ -364,7 +396,7 @@ mod tests {
     #[test]
     fn an_environment_brings_its_database_limits_and_gates() {
         let config = config(Some("production"), None, None).unwrap();
-        assert_eq!(dsn(&config), Some("host=prod dbname=shop"));
+        assert_eq!(config.database_url(), Some("host=prod dbname=shop"));
         assert_eq!(config.lock_timeout, Duration::from_millis(250));
         assert_eq!(config.require.approvals, Some(2));
         assert_eq!(config.require.max_risk, Some(Risk::High));
@@ -374,8 +406,9 @@ mod tests {
 
     #[test]
     fn a_flag_beats_the_variable_and_the_variable_beats_nothing_else() {
-        let picked =
-            |variable, flag| dsn(&config(None, variable, flag).unwrap()).map(str::to_owned);
+        let picked = |variable, flag| {
+            config(None, variable, flag).unwrap().database_url().map(str::to_owned)
+        };
         assert_eq!(picked(Some("host=a"), Some("host=b")).as_deref(), Some("host=b"));
         assert_eq!(picked(Some("host=a"), None).as_deref(), Some("host=a"));
         assert_eq!(picked(None, None), None);

@@ -6,11 +6,12 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{
     cli::{CommonArgs, Format, Tool},
     config::Config,
-    error::Result,
+    error::{Error, Result},
     exit::Exit,
     man,
     record::{Line, Record, VERSION, schema},
@@ -45,6 +46,20 @@ impl Ctx {
     /// Whether an error may stand among the records on stdout.
     pub(crate) fn takes_errors(&self) -> bool {
         matches!(self.format, Format::Json | Format::Csv)
+    }
+
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Whether nobody reads stdout any more: of use to what has no end of its own.
+    pub fn output_is_lost(&self) -> bool {
+        let stdout = io::stdout();
+        // Of a pipe this tells that its reader has gone, before anything is written.
+        let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+        self.lost_output.is_some()
+            || poll(&mut polled, Some(&Timespec::default())).is_ok()
+                && polled[0].revents().contains(PollFlags::ERR)
     }
 
     /// The time, which tests of a debug build may set with `MIGRATE_NOW`.
@@ -93,6 +108,11 @@ impl Ctx {
         }
     }
 
+    /// Writes text that is no record, such as a page of HTML.
+    pub fn print(&mut self, text: &[u8]) {
+        self.write(text);
+    }
+
     /// Prints the JSON Schema of all records that a tool may print.
     pub fn print_schema(&mut self) -> Result<Exit> {
         let schema = schema::of_tool(self.tool.name, self.tool.records);
@@ -111,6 +131,18 @@ impl Ctx {
     pub fn print_man_page(&mut self, command: clap::Command) -> Result<Exit> {
         self.write(&man::page(command));
         Ok(Exit::Ok)
+    }
+
+    /// stdout for a command that writes a file there, and no records.
+    pub fn bytes_output(&self) -> Result<impl Write + use<>> {
+        let stdout = io::stdout();
+        if stdout.is_terminal() {
+            return Err(Error::usage(
+                "this command writes a file to stdout, and stdout is a terminal",
+                "send it to a file or to another program: `> FILE` or `| PROGRAM`",
+            ));
+        }
+        Ok(stdout.lock())
     }
 
     /// Draws the rows of a listing that were held back to become one table.

@@ -118,6 +118,11 @@ pub enum Error {
     Orphan { lock: String, holder: String },
     #[error("the lease on `{lock}` (token {token}) was lost: {why}")]
     LeaseLost { lock: String, token: i64, why: String },
+    #[error("cannot open the store of backups {}", path.display())]
+    Store { path: PathBuf, source: io::Error },
+    /// Others use the backups that are to be removed, or remove some.
+    #[error("the store {} is in use by {holders} (waited {waited})", store.display())]
+    StoreBusy { store: PathBuf, holders: String, waited: String },
     #[error("migration {version} `{name}` failed: {error}")]
     Statement { version: Version, name: String, error: Box<StatementError>, left: Left },
     #[error("migration {version} `{name}` did not get its table locks in {budget}: {error}")]
@@ -165,6 +170,7 @@ impl Error {
             | Error::Usage { .. } => Exit::Usage,
             Error::LockHeld { .. }
             | Error::Orphan { .. }
+            | Error::StoreBusy { .. }
             | Error::LocksBusy { .. }
             | Error::OthersBlocked { .. } => Exit::Busy,
             Error::Database { source, .. }
@@ -182,6 +188,7 @@ impl Error {
             | Error::MigrationFolder { .. }
             | Error::NoPrograms { .. }
             | Error::ReadFile { .. }
+            | Error::Store { .. }
             | Error::WriteFile { .. }
             | Error::Start { .. }
             | Error::Program { .. } => Exit::Unavailable,
@@ -216,6 +223,8 @@ impl Error {
             Error::LockHeld { .. } => "lock_held",
             Error::Orphan { .. } => "orphan",
             Error::LeaseLost { .. } => "lease_lost",
+            Error::Store { .. } => "store",
+            Error::StoreBusy { .. } => "store_busy",
             Error::Statement { .. } => "statement_failed",
             Error::LocksBusy { .. } => "locks_busy",
             Error::OthersBlocked { .. } => "others_blocked",
@@ -255,6 +264,13 @@ impl Error {
                  what it has not committed is rolled back"
                     .into(),
             ),
+            Error::Store { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+                "`migrate-backup create` makes it with a first backup; `--backups DIR` names another"
+                    .into(),
+            ),
+            Error::StoreBusy { .. } => {
+                Some("try again when it has ended, or wait longer with `--wait`".into())
+            }
             Error::LocksBusy { .. } => Some(
                 "end the session that holds the table, or run again when it is quieter; \
                  `--retry-budget` says how long to try"

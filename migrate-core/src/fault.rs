@@ -28,10 +28,27 @@ pub enum Point {
     BeforeFinish,
     /// All is done, but the run has not ended.
     BeforeEnd,
+    /// The file of an archive is there, and the rows are in the table, too.
+    ArchiveWritten,
+    /// The rows are removed, but not committed.
+    ArchiveRemoved,
+    /// The folder of a backup in the making is there, and empty.
+    PartialMade,
+    /// The dump is on disk, and has no manifest.
+    DumpSynced,
+    /// The backup is whole, but not under its name.
+    BeforePublish,
+    /// The backup has its name, which may not be on disk.
+    AfterPublish,
+    /// A backup that is to be removed has the name of trash.
+    MovedToTrash,
+    /// All that is to be removed has the name of trash, and is there.
+    BeforeTrashRemoved,
 }
 
 impl Point {
-    pub const ALL: [Point; 9] = [
+    /// Places that a run of migrations passes.
+    pub const APPLY: [Point; 9] = [
         Point::LeaseTaken,
         Point::IntentWritten,
         Point::BeforeRecord,
@@ -42,6 +59,11 @@ impl Point {
         Point::BeforeFinish,
         Point::BeforeEnd,
     ];
+    /// Places that a backup passes on its way into the store.
+    pub const STORE: [Point; 4] =
+        [Point::PartialMade, Point::DumpSynced, Point::BeforePublish, Point::AfterPublish];
+    /// Places that a backup passes on its way out of it.
+    pub const PRUNE: [Point; 2] = [Point::MovedToTrash, Point::BeforeTrashRemoved];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -54,6 +76,14 @@ impl Point {
             Point::StatementRun => "statement_run",
             Point::BeforeFinish => "before_finish",
             Point::BeforeEnd => "before_end",
+            Point::ArchiveWritten => "archive_written",
+            Point::ArchiveRemoved => "archive_removed",
+            Point::PartialMade => "partial_made",
+            Point::DumpSynced => "dump_synced",
+            Point::BeforePublish => "before_publish",
+            Point::AfterPublish => "after_publish",
+            Point::MovedToTrash => "moved_to_trash",
+            Point::BeforeTrashRemoved => "before_trash_removed",
         }
     }
 }

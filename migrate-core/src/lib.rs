@@ -9,6 +9,7 @@
 //! * Only [`ctx`] writes to stdout, only [`process`] starts programs, only `Ctx::now` reads the clock.
 //! * SQL of the ledger stands in `sql/`, schema-qualified, and runs under `session_settings.sql`.
 
+pub mod anchor;
 pub mod attached;
 pub mod cli;
 pub mod config;
@@ -17,6 +18,8 @@ pub mod ctx;
 pub mod error;
 pub mod exit;
 pub mod fault;
+pub mod gate;
+pub mod input;
 pub mod interrupt;
 pub mod inventory;
 pub mod ledger;

@@ -34,6 +34,8 @@ pub struct Pending<'a> {
     pub migration: &'a Migration,
     /// A run outside a transaction that began and did not end.
     pub unfinished: Option<&'a Run>,
+    /// A run that was rolled back later.
+    pub earlier: Option<&'a Run>,
 }
 
 /// Every migration that a file or the history knows, in the order of versions, in which `files` are.
@@ -137,7 +139,8 @@ pub fn pending<'a>(
         done.insert(&migration.version);
         let unfinished =
             it.run.filter(|run| matches!(run.status, Status::Running | Status::Failed));
-        pending.push(Pending { migration, unfinished });
+        let earlier = it.run.filter(|run| run.status == Status::RolledBack);
+        pending.push(Pending { migration, unfinished, earlier });
     }
     Ok(pending)
 }

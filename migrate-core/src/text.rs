@@ -1,5 +1,7 @@
 //! How records look to a person: tables for listings, a line for what happened.
 
+mod audit;
+mod backup;
 mod check;
 mod csv;
 mod dry_run;
@@ -19,7 +21,14 @@ use crate::record::{
 
 /// Whether the record is a row of a listing, which a table holds better than lines.
 pub(crate) fn is_row(record: &Record) -> bool {
-    matches!(record, Record::Migration(_) | Record::Lock(_)) || metric::is_row(record)
+    matches!(
+        record,
+        Record::Migration(_)
+            | Record::Lock(_)
+            | Record::History(_)
+            | Record::Backup(_)
+            | Record::Retention(_)
+    ) || metric::is_row(record)
 }
 
 /// A listing; all rows are of one type.
@@ -30,6 +39,9 @@ pub(crate) fn table(rows: &[Line]) -> String {
         let (head, cells) = match &line.record {
             Record::Migration(row) => migration(row),
             Record::Lock(row) => lock(row),
+            Record::History(row) => audit::history(row),
+            Record::Backup(row) => backup::row(row),
+            Record::Retention(row) => backup::retention(row),
             Record::Metric(row) => metric::metric(row),
             Record::Activity(row) => metric::activity(row),
             Record::QueryRow(row) => {
@@ -54,9 +66,13 @@ pub(crate) fn table(rows: &[Line]) -> String {
     }
     // Too long for a column.
     for line in rows {
-        if let Record::Migration(MigrationRow { version, error: Some(error), .. }) = &line.record {
-            text += &format!("! {version}: {}\n", escape(error));
-        }
+        text += &match &line.record {
+            Record::Migration(MigrationRow { version, error: Some(error), .. }) => {
+                format!("! {version}: {}\n", escape(error))
+            }
+            Record::Backup(row) => backup::below(row).unwrap_or_default(),
+            _ => continue,
+        };
     }
     text
 }
@@ -227,9 +243,32 @@ pub(crate) fn line(record: &Record) -> Option<String> {
             it.token
         ),
         Record::LockLost(it) => format!("✗ Lock `{}` lost: {}", it.lock_name, escape(&it.message)),
+        Record::Audit(it) => audit::row(it),
+        Record::AuditNoted(it) => format!("✓ Noted: {}", escape(&it.text)),
+        Record::AuditVerified(it) => audit::verified(it),
+        Record::AuditDamaged(it) => audit::damaged(it),
+        Record::AuditArchived(it) => {
+            format!("✓ {} moved to {}", counted(it.rows, "row"), escape(&it.file))
+        }
+        Record::PlanApproved(it) => audit::approved(it),
+        Record::Gate(it) => audit::gate(it),
         Record::Rehearsal(it) => rehearsal::rehearsal(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
-        Record::Migration(_) | Record::Lock(_) => return None,
+        Record::Migration(_) | Record::Lock(_) | Record::History(_) => return None,
+        Record::Backup(_)
+        | Record::BackupProgress(_)
+        | Record::BackupCreated(_)
+        | Record::BackupVerified(_)
+        | Record::BackupDamaged(_)
+        | Record::BackupRestored(_)
+        | Record::BackupSwappedBack(_)
+        | Record::BackupDropped(_)
+        | Record::Retention(_)
+        | Record::BackupPruned(_)
+        | Record::BackupImported(_)
+        | Record::BackupPinned(_)
+        | Record::BackupUnpinned(_)
+        | Record::BackupLabelled(_) => return backup::line(record),
         Record::Check(_)
         | Record::CheckSummary(_)
         | Record::CheckDefinition(_)
@@ -393,30 +432,4 @@ fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes_are_short() {
-        for (ms, text) in [
-            (0, "<1 ms"),
-            (999, "999 ms"),
-            (1_000, "1 s"),
-            (1_500, "1.5 s"),
-            (59_999, "59.9 s"),
-            (60_000, "1 min"),
-            (61_000, "1 min 1 s"),
-            (3_600_000, "1 h"),
-            (3_660_000, "1 h 1 min"),
-        ] {
-            assert_eq!(took(ms), text);
-        }
-        assert_eq!(bytes(1023), "1023 bytes");
-        assert_eq!(bytes(195 * 1024 * 1024), "195.0 MB");
-    }
-
-    #[test]
-    fn a_hostile_name_cannot_steer_the_terminal() {
-        assert_eq!(escape("a\u{1b}[2Jb\u{202e}\n"), "a\\u{1b}[2Jb\\u{202e}\\n");
-    }
-}
+mod tests;

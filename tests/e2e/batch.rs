@@ -77,8 +77,17 @@ fn keys_may_be_composite_text_or_uuid() {
              insert into t select i from generate_series(1, 100) as i",
             "k",
         ),
+        (
+            "alter role current_user in database {} set intervalstyle = sql_standard;
+             create table t (k interval primary key, n int not null default 0);
+             insert into t select i * interval '-1 mon 3 days 00:00:00.1' + interval '2 days'
+             from generate_series(1, 100) as i",
+            "k",
+        ),
     ] {
-        let world = world(table);
+        let fresh = World::new();
+        let table = table.replace("{}", &fresh.query("current_database()"));
+        let world = fresh.migration("1_table.sql", &table);
         let line = format!("table=t key={key} size=10");
         let world = batch(world, &line, "update t as o set n = o.n + 1 where true and {batch}");
         let _ = up(&world);
@@ -229,6 +238,12 @@ fn a_table_without_a_key_to_walk_along_is_refused_and_the_message_says_what_to_d
         "other tables inherit from `t`, and share no index with it",
         "give each of them a batch of its own",
     );
+    let _ = unchanged(
+        "create domain price as money; create table t (id price primary key, n int)",
+        "table=t key=id",
+        "the batch's key has the type public.price, whose text depends on settings",
+        "use another key: a checkpoint keeps keys as texts",
+    );
     let world = unchanged(
         "create table u (id int primary key, n int)",
         "table=t key=id",
@@ -250,6 +265,27 @@ fn a_statement_that_cannot_be_cut_is_refused_before_anything_runs() {
     let outcome = world.run("migrate-apply validate").expect(Exit::No);
     let findings = outcome.of_type("finding");
     assert!(findings.iter().any(|it| it["message"] == *message), "{outcome}");
+}
+
+#[test]
+fn a_query_that_makes_one_row_of_many_is_refused_but_not_one_for_each_row() {
+    let table = format!(
+        "{INT}insert into t select generate_series(1, 50);
+         create schema app; create aggregate app.total (int) (sfunc = int4pl, stype = int);
+         create table s (id int, n bigint)"
+    );
+    for (call, name) in [("coalesce(max(t.id), 0)", "max"), ("app.Total(id)", "total")] {
+        let statement = format!("insert into s (n) select {call} from t where {{batch}}");
+        let world = batch(world(&table), "table=t key=id", &statement);
+        let refused = world.run("migrate-apply up").expect(Exit::Refused);
+        let message = format!("2_batch.sql:1:1: each range would do its own `{name}`");
+        assert_eq!(refused.one("error")["message"], message, "{refused}");
+        assert_eq!(world.query("select count(*) from s"), "0");
+    }
+    let each = "insert into s select t.id, (select max(id) from t) from t where {batch}";
+    let world = batch(world(&table), "table=t key=id size=10", each);
+    let _ = up(&world);
+    assert_eq!(world.query("select count(*) || ' ' || min(n) from s"), "50 50");
 }
 
 #[test]

@@ -163,8 +163,69 @@ fn a_range_waits_for_a_row_of_the_application_and_only_that_range_is_tried_again
     }
     application.commit().unwrap();
     let outcome = up.finish().expect(Exit::Ok);
-    assert!(outcome.stderr.contains("the range was rolled back, trying again"), "{outcome}");
+    assert!(outcome.stderr.contains("rolled back, trying again"), "{outcome}");
+    assert_eq!(outcome.of_type("lock.waited")[0]["statement"], 2, "{outcome}");
     assert_done(&world, 100);
+}
+
+#[test]
+fn a_range_that_blocks_the_application_for_too_long_is_cancelled_and_done_smaller() {
+    let world = world(0);
+    let _ = world.run("migrate-apply up --steps 1").expect(Exit::Ok);
+    // Only the first try of the row in the middle takes long.
+    world.execute(
+        "insert into t select i / 7, i::text from generate_series(1, 100) as i;
+         create sequence tries;
+         create function slow() returns trigger language plpgsql as
+         'begin
+              if old.b = ''50'' and nextval(''tries'') = 1 then perform pg_sleep(30); end if;
+              return new;
+          end';
+         create trigger slow before update on t for each row execute function slow()",
+    );
+    let up = world.spawn("migrate-apply up --block-limit 300ms");
+    world.wait_for("(select is_called from tries)");
+    let mut application = world.client();
+    let start = Instant::now();
+    application.execute("update t set n = n where a = 7 and b = '49'", &[]).unwrap();
+    assert!(start.elapsed() < Duration::from_millis(550), "{:?}", start.elapsed());
+    let outcome = up.finish().expect(Exit::Ok);
+    let yielded = outcome.one("migration.yielded");
+    assert_eq!(yielded["statement"], 2, "{outcome}");
+    assert_eq!(yielded["victims"].as_array().unwrap().len(), 1, "{outcome}");
+    assert_done(&world, 100);
+}
+
+#[test]
+fn a_range_that_others_wait_for_ends_and_the_next_one_is_smaller() {
+    let world = world(0);
+    let _ = world.run("migrate-apply up --steps 1").expect(Exit::Ok);
+    world.execute(
+        "insert into t select i / 7, i::text from generate_series(1, 2000) as i;
+         create function slow() returns trigger language plpgsql as
+         'begin perform pg_sleep(0.001); return new; end';
+         create trigger slow before update on t for each row execute function slow();
+         create table waited (n int)",
+    );
+    let size = "(checkpoint ->> 'size')::int";
+    let checkpoint = |what: &str| {
+        format!("select {what} from ledger._migration_progress where checkpoint is not null")
+    };
+    let mut up = world.spawn("migrate-apply up");
+    world.wait_for(&format!("coalesce(({}), false)", checkpoint(&format!("{size} > 100"))));
+    let mut largest = 0;
+    let mut smaller = false;
+    let mut application = world.client();
+    while up.is_running() {
+        // Waits for whatever range is under way: each holds a lock on the table.
+        application.batch_execute("begin; lock table t in share mode; commit").unwrap();
+        let now: i32 = world.query(&checkpoint(size)).parse().unwrap();
+        smaller |= now < largest;
+        largest = largest.max(now);
+    }
+    let _ = up.finish().expect(Exit::Ok);
+    assert!(smaller, "ranges only grew, up to {largest}");
+    assert_done(&world, 2000);
 }
 
 #[test]
@@ -218,8 +279,14 @@ fn progress_says_how_many_rows_are_done_and_how_long_the_rest_takes() {
     );
     let outcome = world.run("migrate-apply up").expect(Exit::Ok);
     let said = outcome.of_type("migration.progress");
-    let last = said.last().unwrap()["message"].as_str().unwrap();
-    assert!(last.contains("UPDATE, ") && last.contains("%, about "), "{outcome}");
+    // The last one may come when nothing is left.
+    let first = said.first().unwrap();
+    let message = first["message"].as_str().unwrap();
+    assert!(message.contains("UPDATE, ") && message.contains("elapsed, about "), "{outcome}");
+    assert!(message.ends_with(" %"), "{outcome}");
+    assert_eq!(first["rows_total"], ROWS, "{outcome}");
+    assert!(first["rows"].as_u64().unwrap() < u64::from(ROWS), "{first}");
+    assert!(first["eta_ms"].as_u64().unwrap() > 0, "{first}");
     assert!(outcome.stderr.contains("PROGRESS 2 statement 2 of 3: UPDATE, "), "{outcome}");
 }
 

@@ -77,7 +77,7 @@ fn kill_everywhere(prepare: &[&str], command: &str) {
         let _ = undisturbed.run(line).expect(Exit::Ok);
     }
     let undisturbed = &undisturbed.dump();
-    for points in Point::ALL.chunks(3) {
+    for points in Point::APPLY.chunks(3) {
         thread::scope(|scope| {
             for &point in points {
                 scope.spawn(move || kill_at(point, prepare, command, undisturbed));

@@ -53,8 +53,37 @@ fn a_migration_that_blocks_a_reader_is_cancelled_in_time_and_leaves_nothing() {
     assert!(busy.stderr.contains("--block-limit"), "{busy}");
     assert_eq!(busy.one("migration.failed")["state"], "rolled_back");
     assert_eq!(world.query("select count(*) from _migration_history"), "0");
+    let audited = world.query(
+        "select details -> 'victims' from _migration_audit_log where action = 'migration.yielded'",
+    );
+    let audited: serde_json::Value = serde_json::from_str(&audited).unwrap();
+    assert_eq!(audited, yielded["victims"]);
+    world.assert_sound();
     let columns = "select count(*) from pg_attribute where attrelid = 't'::regclass and attnum > 0";
     assert_eq!(world.query(columns), "1");
+}
+
+#[test]
+fn the_last_try_comes_at_the_end_of_the_budget_and_not_before_others_had_their_time() {
+    let world = World::new().migration("1_t.sql", LONG);
+    world.execute("create table t (id int)");
+    let began = Instant::now();
+    let mut up = world.spawn("migrate-apply up --block-limit 500ms --retry-budget 2s");
+    let (mut waits, mut last) = (Vec::new(), Instant::now());
+    while up.is_running() {
+        let waited = read(&world, "shop");
+        if waited > Duration::from_millis(300) {
+            waits.push((last.elapsed() - waited, waited));
+            last = Instant::now();
+        }
+    }
+    let took = began.elapsed();
+    let busy = up.finish().expect(Exit::Busy);
+    assert_eq!(busy.one("error")["kind"], "others_blocked", "{busy}");
+    assert_eq!(busy.of_type("migration.yielded").len(), 2, "{busy}");
+    assert_eq!(waits.len(), 2, "{waits:?}");
+    assert!(waits[1..].iter().all(|(free, _)| *free > Duration::from_millis(450)), "{waits:?}");
+    assert!(took > Duration::from_millis(1900) && took < Duration::from_secs(6), "{took:?}");
 }
 
 #[test]
@@ -79,7 +108,7 @@ fn whoever_gave_way_comes_back_later_and_is_applied() {
 #[test]
 fn a_limit_of_the_environment_holds_and_down_keeps_it_too() {
     let world = World::new()
-        .file("migrate.toml", "[env.x]\nblock_limit = \"300ms\"\nretry_budget = \"1s\"\n")
+        .file("migrate.toml", "[env.x]\nblock_limit = \"300ms\"\nretry_budget = \"400ms\"\n")
         .migration("1_t.sql", "-- migrate:up\n-- migrate:down\nlock table t; select pg_sleep(30);");
     world.execute("create table t (id int)");
     let _ = world.run("migrate-apply up --env x").expect(Exit::Ok);
@@ -130,7 +159,7 @@ fn an_index_that_is_built_concurrently_gives_way_and_leaves_no_invalid_one() {
     let up = {
         let mut old = world.client();
         old.batch_execute("begin; lock table t in share row exclusive mode").unwrap();
-        let up = world.spawn("migrate-apply up --block-limit 300ms --retry-budget 1s");
+        let up = world.spawn("migrate-apply up --block-limit 300ms --retry-budget 400ms");
         world.wait_for(
             "exists (select from pg_locks where relation = 't'::regclass and not granted)",
         );

@@ -79,3 +79,22 @@ fn a_copy_says_how_many_bytes_it_has_read() {
     assert_eq!((&progress["phase"], &progress["work_unit"]), (&"copying".into(), &"bytes".into()));
     assert!(progress["work_done"].as_u64().unwrap() > 0, "{progress}");
 }
+
+#[test]
+fn an_earlier_run_of_the_same_file_says_how_long_it_may_take() {
+    let sql = "-- migrate:up\nselect pg_sleep(2.5);\n-- migrate:down\n";
+    let world = World::new().migration("1_t.sql", sql);
+    let first = world.run("migrate-apply up").expect(Exit::Ok);
+    assert!(first.one("migration.progress")["earlier_ms"].is_null(), "{first}");
+    let took = &first.one("migration.applied")["execution_ms"];
+    let _ = world.run("migrate-apply down").expect(Exit::Ok);
+    let second = world.run("migrate-apply up").expect(Exit::Ok);
+    let progress = second.one("migration.progress");
+    assert_eq!(&progress["earlier_ms"], took, "{second}");
+    let message = progress["message"].as_str().unwrap();
+    assert!(message.contains(" elapsed, an earlier run took 2."), "{message}");
+    let _ = world.run("migrate-apply down").expect(Exit::Ok);
+    let world = world.migration("1_t.sql", &sql.replace("2.5", "2.4"));
+    let edited = world.run("migrate-apply up").expect(Exit::Ok);
+    assert!(edited.one("migration.progress")["earlier_ms"].is_null(), "{edited}");
+}

@@ -7,7 +7,7 @@ use migrate_core::{
     exit::Exit,
     record::{Line, schema},
 };
-use migrate_tests::{Outcome, World, source};
+use migrate_tests::{Outcome, World, source, stored::Stored};
 use serde_json::Value;
 
 const EXAMPLES: &str = "docs/records.jsonl";
@@ -66,6 +66,8 @@ fn every_line_of_a_real_run_is_valid() {
     dry_runs(&mut seen);
     runs_that_fail(&mut seen);
     runs_of_lock(&mut seen);
+    runs_of_audit(&mut seen);
+    runs_of_a_store(&mut seen);
     runs_of_check(&mut seen);
     let order = all_types();
     let position = |line: &&String| {
@@ -225,6 +227,55 @@ fn runs_of_check(seen: &mut Seen) {
     for command in ["schema", "lint", "rehearse --queries queries.sql"] {
         seen.take(&world, &world.run(&format!("migrate-check {command}")));
     }
+}
+
+fn runs_of_audit(seen: &mut Seen) {
+    let world = World::new().migration("001_users.sql", "create table users ()");
+    let _ = world.run("migrate-apply up").expect(Exit::Ok);
+    for command in [
+        "note 'looked at it' --subject 001",
+        "log --action audit.noted",
+        "history",
+        "verify",
+        "export",
+    ] {
+        seen.take(&world, &world.run(&format!("migrate-audit {command}")));
+    }
+    let approved = world.shell("migrate-apply plan | migrate-audit approve - --as ann");
+    seen.take(&world, &approved);
+    let archive = "migrate-audit archive --before 2099-01-01 --to audit.jsonl";
+    seen.take(&world, &world.run(archive));
+    seen.audited(&world);
+    world.execute("alter table _migration_audit_log disable trigger user");
+    world.execute("update _migration_audit_log set actor = 'mallory'");
+    seen.take(&world, &world.run("migrate-audit verify"));
+    let world = world
+        .file("migrate.toml", "[env.production.require]\napprovals = 2\n")
+        .migration("002_orders.sql", "create table orders ()");
+    seen.take(&world, &world.run("migrate-apply up --env production"));
+}
+
+fn runs_of_a_store(seen: &mut Seen) {
+    let world = World::at(String::new());
+    let old = Stored::at("2026-11-22T10:00:00");
+    let new = Stored::at("2026-11-24T10:00:00");
+    old.write(&world.path("backups"));
+    new.write(&world.path("backups"));
+    let (old, new) = (&old.id, &new.id);
+    for command in [
+        &format!("verify {new}"),
+        &format!("label {new} 'release 2.0'"),
+        &format!("pin {old} --reason 'before 2.0'"),
+        "list",
+        &format!("unpin {old}"),
+        "prune --keep-last 1",
+    ] {
+        seen.take(&world, &world.run(&format!("migrate-backup {command}")));
+    }
+    let carry = format!("migrate-backup export {new} | migrate-backup import --backups other");
+    seen.take(&world, &world.shell(&carry));
+    fs::write(world.path("backups").join(new).join("dump/toc.dat"), "cut off").unwrap();
+    seen.take(&world, &world.run(&format!("migrate-backup verify {new}")));
 }
 
 fn all_types() -> Vec<String> {

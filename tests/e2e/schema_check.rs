@@ -6,6 +6,7 @@ use migrate_core::{
     record::{CheckReason, CheckStatus},
 };
 use migrate_tests::{Outcome, World};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 const USERS: &str =
@@ -151,6 +152,23 @@ fn a_ledger_of_an_earlier_version_gets_the_table_by_its_next_run() {
 }
 
 #[test]
+fn a_role_that_cannot_make_the_table_applies_all_the_same() {
+    let world = applied();
+    let role = format!("applier_{}", world.query("current_database()"));
+    world.execute(&format!(
+        "drop table _migration_inventories; create role {role} login;
+         create schema own authorization {role};
+         grant select, insert, update, delete on all tables in schema public to {role};
+         grant usage on all sequences in schema public to {role}"
+    ));
+    let world = world.migration("2_more.sql", "create table own.more ()");
+    let url = world.url().replace("user=postgres", &format!("user={role}"));
+    let outcome = world.run(&format!("migrate-apply up --database-url '{url}'")).expect(Exit::Ok);
+    assert!(outcome.stderr.contains("the schema is not recorded"), "{outcome}");
+    assert_skipped(&world, CheckReason::NotApplicable);
+}
+
+#[test]
 fn an_inventory_that_somebody_changed_is_told_from_drift() {
     let world = applied();
     world.execute("update _migration_inventories set inventory = ''; alter table users add x int");
@@ -205,4 +223,21 @@ fn the_ledger_is_no_part_of_the_schema() {
     let _ = world.run("migrate-apply up --ledger-schema ledger").expect(Exit::Ok);
     let _ = world.run("migrate-apply down --ledger-schema ledger").expect(Exit::Ok);
     assert_eq!(world.run("migrate-check schema dump").expect(Exit::Ok).stdout, before);
+}
+
+#[test]
+fn a_signal_ends_a_reading_that_waits_for_somebody() {
+    let world = applied();
+    world.execute("create view v as select * from users");
+    let mut client = world.client();
+    let mut holder = client.transaction().unwrap();
+    holder.batch_execute("lock table users").unwrap();
+    let check = world.spawn("migrate-check schema dump");
+    world.wait_for("exists (select from pg_locks where not granted)");
+    check.signal(Signal::TERM);
+    let outcome = check.finish();
+    assert_eq!(outcome.status.code(), Some(128 + 15), "{outcome}");
+    drop(holder);
+    let outcome = world.run("migrate-check schema --expect /dev/zero").expect(Exit::Usage);
+    assert_eq!(outcome.one("error")["message"], "/dev/zero is longer than 256 MB");
 }

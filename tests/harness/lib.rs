@@ -10,6 +10,7 @@ mod own_server;
 mod proxy;
 mod server;
 pub mod source;
+pub mod stored;
 
 mod world;
 

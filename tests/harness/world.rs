@@ -129,6 +129,14 @@ impl World {
         })
     }
 
+    /// As in `migrate-backup import < FILE`.
+    #[must_use]
+    pub fn run_with_file(&self, command_line: &str, file: &str) -> Outcome {
+        let mut command = self.command(command_line);
+        command.stdin(fs::File::open(self.path(file)).unwrap());
+        self.start(command).finish()
+    }
+
     /// Runs a tool whose reader has gone away, as in `migrate-apply up | true`.
     #[must_use]
     pub fn run_with_closed_stdout(&self, command_line: &str) -> Outcome {

@@ -8,6 +8,7 @@ use migrate_core::{
     sql::words::Name,
 };
 
+const AGGREGATE: &str = include_str!("../../sql/batch_aggregate.sql");
 const KEY: &str = include_str!("../../sql/batch_key.sql");
 
 /// A table with columns that ranges can be cut by.
@@ -37,6 +38,18 @@ pub(crate) fn resolve(session: &Session, table: &Name) -> Result<Option<i64>, Pg
     }
     name += &quote_identifier(&table.name);
     Ok(session.query_one("select pg_catalog.to_regclass($1)::oid::int8", &[&name])?.get(0))
+}
+
+/// Whether the statement makes one value of many rows, which would be one of each range: call it
+/// in the script's view of the session.
+pub(crate) fn aggregate(session: &Session, calls: &[Name]) -> Result<Option<Unusable>, PgError> {
+    let schemas: Vec<Option<&str>> = calls.iter().map(|it| it.schema.as_deref()).collect();
+    let names: Vec<&str> = calls.iter().map(|it| it.name.as_str()).collect();
+    let row = session.query_opt(AGGREGATE, &[&schemas, &names])?;
+    Ok(row.map(|row| Unusable {
+        message: format!("each range would do its own `{}`", row.get::<_, &str>("name")),
+        hint: "a batch can do what is done for each row by itself".to_owned(),
+    }))
 }
 
 /// Looks at the table that was resolved: call it in the ledger's view of the session.
@@ -88,6 +101,12 @@ pub(crate) fn look(
         return unusable(
             format!("the key's column `{column}` may be null, and no range holds such a row"),
             format!("use another key, or: alter table {table} alter column {quoted} set not null"),
+        );
+    }
+    if let Some(kind) = row.get::<_, Option<&str>>("unstable") {
+        return unusable(
+            format!("the batch's key has the type {kind}, whose text depends on settings"),
+            "use another key: a checkpoint keeps keys as texts".to_owned(),
         );
     }
     if !row.get::<_, bool>("indexed") {

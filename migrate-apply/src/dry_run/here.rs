@@ -78,7 +78,8 @@ pub(super) fn run(
         };
         let step = &steps[at];
         let stopped = || interrupted().is_some();
-        if let Err(stop) = tries.again(Tried { session, step, stopped: &stopped }, stop, seen, ctx)
+        if let Err(stop) =
+            tries.again(Tried { session, step, run: None, stopped: &stopped }, stop, seen, ctx)
         {
             measured(work, finished);
             return Err(match stop {

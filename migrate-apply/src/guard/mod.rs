@@ -74,7 +74,8 @@ struct State {
 /// Shared with the thread; whoever cancels holds it, so that what comes after is never hit.
 type Shared = Arc<Mutex<State>>;
 
-/// The watch over one run; it ends when this is dropped.
+/// The watch over one run; it ends when this and what it was handed to are dropped.
+#[derive(Clone)]
 pub(crate) struct Guard {
     shared: Shared,
     _stop: Sender<()>,

@@ -101,8 +101,10 @@ impl Work<'_> {
                     return Err(stop);
                 }
             }
+            self.ledger_view()?;
             self.again(&mut tries, stop, seen, ctx)?;
             self.leftovers.clear();
+            self.script_view(None)?;
             verdict = catalog::inspect(&self.run.session, alone, before)?;
             if verdict == Verdict::Done {
                 return Ok(0);

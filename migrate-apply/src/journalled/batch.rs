@@ -16,7 +16,6 @@ use migrate_core::{
     interrupt,
     ledger::progress::{self as journal, Checkpoint},
     migration::batch::Batched,
-    text,
 };
 
 use super::{At, Work};
@@ -28,11 +27,13 @@ use crate::{
         size,
     },
     failure,
-    progress::Progress,
+    guard::Policy,
+    limits::Limits,
+    progress::{Progress, Ranges},
     send::{self, Stop},
     transaction::{
         commit,
-        tries::{MAX_PAUSE_MS, is_passing},
+        tries::{MAX_PAUSE_MS, Tries},
     },
 };
 
@@ -59,10 +60,10 @@ struct Walk<'a> {
     /// Of the next range.
     size: u64,
     standbys: Standbys,
-    progress: Progress<'static>,
+    progress: Progress,
     begun: Instant,
-    /// When the last range was committed.
-    since: Instant,
+    /// Of the range that is next.
+    tries: Tries,
     said: Instant,
     /// What earlier runs have done.
     keys_before: u64,
@@ -93,9 +94,9 @@ impl Work<'_> {
             key: self.key_of(batched, at)?,
             size: self.checkpoint.as_ref().map_or(first, |it| it.size),
             standbys: Standbys::new(),
-            progress: self.progress_of(at),
+            progress: self.progress(at),
             begun,
-            since: begun,
+            tries: Tries::new(self.limits),
             said: begun,
             keys_before: self.checkpoint.as_ref().map_or(0, |it| it.keys),
         };
@@ -115,18 +116,15 @@ impl Work<'_> {
         let start = Instant::now();
         let Range { checkpoint, last, blocked } = match self.range(walk, ctx) {
             Ok(range) => range,
-            Err(Stop::Refused(error))
-                if is_passing(&error)
-                    && walk.since.elapsed() < self.limits.retry_budget
-                    && self.run.stopped(String::new).is_none() =>
-            {
+            Err(stop) => {
+                // First: a cancel must not hit what comes now.
+                let seen = self.run.unwatch();
                 self.roll_back();
+                walk.progress.hide();
                 walk.size = size::smaller(walk.size);
-                log::warn!("{error}; the range was rolled back, trying again");
-                pause(MAX_PAUSE_MS);
+                self.again(&mut walk.tries, stop, seen, ctx)?;
                 return Ok(false);
             }
-            Err(stop) => return Err(stop),
         };
         fault::hit(Point::AfterCommit);
         walk.size = checkpoint.size;
@@ -135,23 +133,26 @@ impl Work<'_> {
             walk.size = size::smaller(walk.size);
             pause((start.elapsed().as_millis() as u64).clamp(10, MAX_PAUSE_MS));
         }
-        walk.passed(&checkpoint, ctx);
+        walk.passed(&checkpoint, self.limits, ctx);
         self.checkpoint = Some(checkpoint);
         Ok(last)
-    }
-
-    /// Ranges look by themselves for whom they block.
-    fn progress_of(&self, at: &At<'_>) -> Progress<'static> {
-        Progress::of(self.step, at.number as u64, at.statement, self.start, None)
     }
 
     /// The table and the key, if ranges can be cut by it.
     fn key_of(&mut self, batched: &Batched, at: &At<'_>) -> Result<Key, Stop> {
         self.script_view(Some(self.limits.lock_timeout))?;
         let session = &self.run.session;
+        let aggregate = match at.statement.tag() {
+            "INSERT" => key::aggregate(session, &batched.calls).map_err(|it| self.no(it))?,
+            // The server refuses them there.
+            _ => None,
+        };
         let oid = key::resolve(session, &batched.batch.table).map_err(|it| self.no(it))?;
         self.ledger_view()?;
-        let key = key::look(session, oid, &batched.batch).map_err(|it| self.no(it))?;
+        let key = match aggregate {
+            Some(unusable) => Err(unusable),
+            None => key::look(session, oid, &batched.batch).map_err(|it| self.no(it))?,
+        };
         key.map_err(|Unusable { message, hint }| {
             let place = Location {
                 file: self.step.script.file.clone(),
@@ -176,6 +177,7 @@ impl Work<'_> {
         let Walk { batched, at, key, size, .. } = walk;
         let start = Instant::now();
         let begun = self.begin()?;
+        self.run.watch(Policy::GiveWay);
         self.script_view(Some(self.limits.lock_timeout))?;
         self.query(KEY_VIEW)?;
         let mut now = self.checkpoint.clone().unwrap_or_default();
@@ -210,6 +212,7 @@ impl Work<'_> {
             journal::done(session, ledger, place, now.rows as i64)?;
         }
         fault::hit(Point::BeforeCommit);
+        self.unwatch()?;
         let (history_id, number, ranges) = (self.history_id, at.number, now.ranges);
         commit::commit(self.run, self.step, begun.xid, &|session, ledger| {
             let journal = journal::read(session, ledger, history_id)?;
@@ -242,10 +245,11 @@ impl Work<'_> {
                     ..StatementError::default()
                 })));
             }
-            walk.progress.command = format!("{}, waiting: {reason}", walk.at.statement.tag());
+            walk.progress.stands_back = Some(reason);
             walk.progress.tick(walk.begun.elapsed(), ctx);
             thread::sleep(SECOND);
         }
+        walk.progress.stands_back = None;
         Ok(())
     }
 
@@ -269,12 +273,16 @@ impl Work<'_> {
 
 impl Walk<'_> {
     /// Takes note of a range that is done.
-    fn passed(&mut self, done: &Checkpoint, ctx: &mut Ctx) {
-        self.since = Instant::now();
+    fn passed(&mut self, done: &Checkpoint, limits: Limits, ctx: &mut Ctx) {
+        self.tries = Tries::new(limits);
         let now = done.keys - self.keys_before;
-        let left = left(done.keys, now, self.key.rows, self.begun.elapsed());
-        let (tag, rows) = (self.at.statement.tag(), done.rows);
-        self.progress.command = format!("{tag}, {rows} rows{}", left.unwrap_or_default());
+        let total = self.key.rows;
+        self.progress.ranges = Some(Ranges {
+            touched: done.rows,
+            passed: total.map_or(done.keys, |it| it.min(done.keys)),
+            total,
+            left_ms: left_ms(done.keys, now, total, self.begun.elapsed()),
+        });
         if self.said.elapsed() >= SECOND {
             self.said = Instant::now();
             self.progress.tick(self.begun.elapsed(), ctx);
@@ -282,12 +290,11 @@ impl Walk<'_> {
     }
 }
 
-/// How much of `all` keys is done, and how long the rest will take if it goes on like the keys of
-/// this run, `now`, which took `elapsed`.
-fn left(keys: u64, now: u64, all: Option<u64>, elapsed: Duration) -> Option<String> {
-    let all = all.filter(|&all| all > keys)?;
-    let left = elapsed.as_secs_f64() * (all - keys) as f64 / now.max(1) as f64;
-    Some(format!(", {}%, about {} left", keys * 100 / all, text::took((left * 1000.0) as u64)))
+/// How long the rest of `all` keys will take if it goes on like the keys of this run, `now`, which
+/// took `elapsed`.
+fn left_ms(keys: u64, now: u64, all: Option<u64>, elapsed: Duration) -> Option<u64> {
+    let left = all?.checked_sub(keys).filter(|&it| it > 0)?;
+    Some((elapsed.as_secs_f64() * 1000.0 * left as f64 / now.max(1) as f64) as u64)
 }
 
 fn pause(longest_ms: u64) {
@@ -303,8 +310,8 @@ mod tests {
     #[test]
     fn what_is_left_is_told_by_the_pace_of_this_run() {
         let ten = Duration::from_secs(10);
-        assert_eq!(left(500, 100, Some(1000), ten).as_deref(), Some(", 50%, about 50 s left"));
-        assert_eq!(left(1000, 100, Some(1000), ten), None);
-        assert_eq!(left(1000, 100, None, ten), None);
+        assert_eq!(left_ms(500, 100, Some(1000), ten), Some(50_000));
+        assert_eq!(left_ms(1000, 100, Some(1000), ten), None);
+        assert_eq!(left_ms(1000, 100, None, ten), None);
     }
 }

@@ -46,7 +46,7 @@ impl Work<'_> {
         }
     }
 
-    pub(super) fn progress(&self, at: &At<'_>) -> Progress<'_> {
+    pub(super) fn progress(&self, at: &At<'_>) -> Progress {
         Progress::of(self.step, at.number as u64, at.statement, self.start, self.run.guard())
     }
 
@@ -99,7 +99,8 @@ impl Work<'_> {
         ctx: &mut Ctx,
     ) -> Result<(), Stop> {
         let stopped = || self.run.must_stop();
-        let tried = Tried { session: &self.run.session, step: self.step, stopped: &stopped };
+        let (session, step, run) = (&self.run.session, self.step, Some(&*self.run));
+        let tried = Tried { session, step, run, stopped: &stopped };
         tries.again(tried, stop, seen, ctx)
     }
 

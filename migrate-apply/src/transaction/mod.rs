@@ -114,7 +114,7 @@ impl Writer {
                 let _ = run.session.run(&format!("rollback; {}", run.ledger_view()));
             }
             let stopped = || run.must_stop();
-            let tried = Tried { session: &run.session, step, stopped: &stopped };
+            let tried = Tried { session: &run.session, step, run: Some(run), stopped: &stopped };
             if let Err(stop) = tries.again(tried, stop, seen, ctx) {
                 return Err(self.give_up(run, step, stop, start, ctx));
             }

@@ -16,6 +16,16 @@ const LEFT_OVER: &str = include_str!("../../sql/left_over.sql");
 pub(super) fn prepare(run: &Run) -> Result<()> {
     let (session, ledger) = (&run.session, &run.ledger);
     let left_over = LEFT_OVER.replace("$2", &quote_literal(&ledger.objects(session)?));
+    let history = match run.direction {
+        Direction::Up => (
+            "applied(text, text, text, bigint, bigint, text, text, \
+                     text, integer, boolean, text, text)",
+            ledger.sql(APPLIED),
+        ),
+        Direction::Down => {
+            ("rolled_back(text, text, text, bigint, bigint, text, text)", ledger.sql(ROLLED_BACK))
+        }
+    };
     let statements = [
         (
             "begin(bigint)",
@@ -24,18 +34,13 @@ pub(super) fn prepare(run: &Run) -> Result<()> {
                 run.lease.fence_sql(ledger)
             ),
         ),
-        ("state", ledger.state_sql()),
         (
             "look(boolean)",
             format!(
                 "select txid_current_if_assigned() as xid, found.* from ({left_over}) as found"
             ),
         ),
-        (
-            "applied(text, text, text, bigint, bigint, text, text, text, integer, boolean, text, text)",
-            ledger.sql(APPLIED),
-        ),
-        ("rolled_back(text, text, text, bigint, bigint, text, text)", ledger.sql(ROLLED_BACK)),
+        history,
         (
             // A trigger could swallow the row: then this divides by zero, and nothing is committed.
             "append(timestamptz, text, text, text, text, text)",
@@ -64,14 +69,14 @@ pub(super) fn begin(run: &Run, limits: Limits, before: Option<i64>) -> String {
 
 /// Goes on in a transaction that has recorded a step: the ledger's state before the next one.
 pub(super) fn go_on(run: &Run, limits: Limits) -> String {
-    format!("execute _migration_state; {}", run.script_view(Some(limits.lock_timeout)))
+    format!("{}; {}", run.ledger.state_sql(), run.script_view(Some(limits.lock_timeout)))
 }
 
 /// Back to the ledger's view, and what the script has done that it should not have.
 pub(super) fn look(run: &Run, recorded: bool) -> String {
-    let state = if recorded { "execute _migration_state; " } else { "" };
     let view = view::record(run.session.facts(), run.application());
-    format!("{view}; {state}execute _migration_look({recorded})")
+    let look = format!("{view}; execute _migration_look({recorded})");
+    if recorded { format!("{look}; {}", run.ledger.state_sql()) } else { look }
 }
 
 /// The history row of `step`, and its way back.

@@ -8,8 +8,9 @@ use std::{
 use migrate_core::{
     connect::session::Session,
     ctx::Ctx,
-    error::{Error, Left, StatementError},
-    record::{Holder, LockWaited, MigrationYielded, Record, Victim},
+    error::{Error, Left, Result, StatementError},
+    ledger::audit,
+    record::{Holder, Line, LockWaited, MigrationYielded, Record, Victim},
     text,
 };
 
@@ -17,6 +18,7 @@ use super::waiting;
 use crate::{
     guard::{Seen, Waiting},
     limits::Limits,
+    run::Run,
     send::{GaveWay, Stop},
     step::Step,
 };
@@ -30,8 +32,11 @@ const LONGEST_FREE: Duration = Duration::from_secs(60);
 /// What was tried, and whether the run is to stop.
 #[derive(Clone, Copy)]
 pub(crate) struct Tried<'a> {
+    /// In the ledger's view.
     pub(crate) session: &'a Session,
     pub(crate) step: &'a Step,
+    /// Whose audit log keeps for whom it gave way; none in a dry run.
+    pub(crate) run: Option<&'a Run>,
     pub(crate) stopped: &'a dyn Fn() -> bool,
 }
 
@@ -57,7 +62,7 @@ impl Tries {
         seen: Seen,
         ctx: &mut Ctx,
     ) -> Result<(), Stop> {
-        let Tried { session, step, stopped } = tried;
+        let Tried { session, step, run, stopped } = tried;
         if stopped() {
             return Err(stop);
         }
@@ -91,19 +96,19 @@ impl Tries {
             Stop::GaveWay(it) => {
                 let free = self.free();
                 self.yields += 1;
-                let again = self.start.elapsed() + free < self.limits.retry_budget;
-                ctx.emit(Record::MigrationYielded(MigrationYielded {
+                let line = ctx.line(Record::MigrationYielded(MigrationYielded {
                     version: step.version.clone(),
                     name: step.name.clone(),
                     direction: step.direction,
                     statement: it.statement,
                     block_limit_ms: self.limits.block_limit.as_millis() as u64,
                     victims: it.victims.clone(),
-                    retry_in_ms: again.then_some(free.as_millis() as u64),
+                    retry_in_ms: free.map(|it| it.as_millis() as u64),
                 }));
-                if !again {
-                    return Err(Stop::GaveWay(it));
-                }
+                let kept = run.map_or(Ok(()), |run| keep(run, step, &line));
+                ctx.emit_line(line);
+                kept?;
+                let Some(free) = free else { return Err(Stop::GaveWay(it)) };
                 log::warn!(
                     "migration {}: it blocked {}; rolled back, trying again in {}",
                     step.version,
@@ -118,10 +123,13 @@ impl Tries {
         Ok(())
     }
 
-    /// How long to keep away from those who were blocked; longer each time.
-    fn free(&self) -> Duration {
+    /// How long to keep away from those who were blocked, longer each time; None where the budget
+    /// doesn't leave them at least as long as they were blocked.
+    fn free(&self) -> Option<Duration> {
+        let left = self.limits.retry_budget.checked_sub(self.start.elapsed())?;
         let free = self.limits.block_limit * FREE_FOR * 2_u32.pow(self.yields.min(8));
-        free.min(LONGEST_FREE).mul_f64(0.75 + 0.5 * fastrand::f64())
+        let free = free.min(LONGEST_FREE).mul_f64(0.75 + 0.5 * fastrand::f64());
+        (left >= self.limits.block_limit).then(|| free.min(left))
     }
 
     /// The error where there is no other try and nothing of the step stays.
@@ -146,6 +154,15 @@ impl Tries {
             Stop::Other(err) => err,
         }
     }
+}
+
+/// Whom a migration has hurt is evidence, and stays whatever becomes of the run.
+fn keep(run: &Run, step: &Step, line: &Line) -> Result<()> {
+    let version = step.version.to_string();
+    run.session.transaction(|session| {
+        run.lease.fence(session, &run.ledger)?;
+        audit::append(session, &run.ledger, line, Some(&version), Some(&run.run_id)).map(drop)
+    })
 }
 
 /// Errors that another try may not meet.

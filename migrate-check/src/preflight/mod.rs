@@ -147,7 +147,9 @@ fn see(applied: apply::Said, session: Session, ctx: &Ctx) -> Result<Seen> {
         if present { evidence::read(&session, &ledger, hash)? } else { Some(Evidence::default()) };
     // A ledger remembers its environment, for those who forget to name it.
     let remembered = match (&ctx.config.env, present) {
-        (None, true) => audit::environment(&session, &ledger).ok().flatten(),
+        (None, true) => {
+            audit::origin(&session, &ledger).ok().flatten().and_then(|it| it.environment)
+        }
         _ => None,
     };
     let require = remembered

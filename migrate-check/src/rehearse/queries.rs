@@ -1,6 +1,6 @@
 //! The application's own statements: prepared before and after, none of them is run.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use migrate_core::{
     connect::session::Session,
@@ -9,6 +9,8 @@ use migrate_core::{
     record::RehearsedQueries,
     sql::split::split,
 };
+
+use crate::input;
 
 const STATEMENTS: &str = include_str!("../../sql/rehearse_statements.sql");
 
@@ -36,8 +38,7 @@ pub(super) struct Prepared {
 }
 
 pub(super) fn of_file(path: &Path) -> Result<Vec<Query>> {
-    let read_error = |source| Error::ReadFile { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(read_error)?;
+    let text = input::read_text(path)?;
     split(&path.display().to_string(), &text, 1)
         .map(|it| Ok(Query { text: it?.text(&text).to_owned(), calls: None }))
         .collect()

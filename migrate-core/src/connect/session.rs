@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{
     Client, Row, SimpleQueryMessage, Statement,
+    binary_copy::BinaryCopyOutStream,
     error::SqlState,
     types::{ToSql, Type},
 };
@@ -30,6 +31,9 @@ const DEFAULTS: &str = "-c statement_timeout=0 -c idle_in_transaction_session_ti
     -c standard_conforming_strings=on -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 \
     -c tcp_keepalives_count=3 -c tcp_user_timeout=8000";
 const FACTS: &str = include_str!("../../sql/session_facts.sql");
+
+/// The columns of a row as bytes, whatever they are; none for NULL.
+pub type Fields<'a> = [Option<&'a [u8]>];
 
 /// What a session found at the other end.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,6 +204,33 @@ impl Session {
             Ok(0)
         };
         self.wait(ticking(copy, tick))
+    }
+
+    /// Hands over the rows of a COPY … TO stdout in binary form one by one, so that memory doesn't
+    /// grow with them; each has `columns` columns.
+    pub fn copy_rows(
+        &self,
+        sql: &str,
+        columns: usize,
+        doing: &'static str,
+        take: &mut dyn FnMut(&Fields<'_>) -> Result<()>,
+    ) -> Result<()> {
+        // As bytes, whatever they are: what they mean is for the one who takes them.
+        let types = vec![Type::BYTEA; columns];
+        self.wait(async {
+            let failed = || Error::database(doing);
+            let stream = self.client.copy_out(sql).await.map_err(failed())?;
+            let mut rows = std::pin::pin!(BinaryCopyOutStream::new(stream, &types));
+            while let Some(row) = rows.next().await {
+                let row = row.map_err(failed())?;
+                let fields = (0..columns)
+                    .map(|it| row.try_get(it))
+                    .collect::<Result<Vec<Option<&[u8]>>, _>>()
+                    .map_err(failed())?;
+                take(&fields)?;
+            }
+            Ok(())
+        })
     }
 
     /// Runs `work` in a transaction: committed where it succeeds, rolled back where it does not.

@@ -7,14 +7,17 @@ use super::Ledger;
 use crate::{
     connect::session::Session,
     error::{Error, Result},
+    migration::version::Version,
     record::{AuditHead, Line},
 };
 
 pub const LOCK: &str = include_str!("../../sql/audit_lock.sql");
 pub const APPEND: &str = include_str!("../../sql/audit_append.sql");
+pub(super) const CREATE: &str = include_str!("../../sql/audit_create.sql");
 const HEAD: &str = include_str!("../../sql/audit_head.sql");
 const HAS: &str = include_str!("../../sql/audit_has.sql");
 const OPEN_RUN: &str = include_str!("../../sql/audit_open_run.sql");
+const LAST_PLAN: &str = include_str!("../../sql/audit_last_plan.sql");
 const ENVIRONMENT: &str = include_str!("../../sql/audit_environment.sql");
 
 /// A row to append. `canonical` is what is hashed; the other fields are copies of parts of it.
@@ -160,10 +163,46 @@ pub fn open_run(session: &Session, ledger: &Ledger) -> Result<Option<OpenRun>> {
     }))
 }
 
-/// The environment that the ledger was made under.
-pub fn environment(session: &Session, ledger: &Ledger) -> Result<Option<String>> {
+/// A plan that was begun, and all that it was to apply.
+#[derive(Debug, Clone)]
+pub struct BegunPlan {
+    pub plan_hash: String,
+    pub versions: Vec<Version>,
+}
+
+/// The plan that was begun last, where it had a hash.
+pub fn last_plan(session: &Session, ledger: &Ledger) -> Result<Option<BegunPlan>> {
+    let row = session
+        .query_opt(&ledger.sql(LAST_PLAN), &[])
+        .map_err(Error::database("look for the last plan"))?;
+    Ok(row.and_then(|row| {
+        let versions = serde_json::from_value(row.get("versions")).ok()?;
+        Some(BegunPlan { plan_hash: row.get("plan_hash"), versions })
+    }))
+}
+
+/// What the ledger was made for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    pub environment: Option<String>,
+    /// Of then: a copy that was restored elsewhere is another one.
+    pub database: Option<String>,
+    pub system_identifier: Option<String>,
+}
+
+/// What the ledger was made for; nothing where the log has lost what said so.
+pub fn origin(session: &Session, ledger: &Ledger) -> Result<Option<Origin>> {
     let row = session
         .query_opt(&ledger.sql(ENVIRONMENT), &[])
         .map_err(Error::database("read the ledger's environment"))?;
-    Ok(row.and_then(|row| row.get("environment")))
+    Ok(row.map(|row| Origin {
+        environment: row.get("environment"),
+        database: row.get("database"),
+        system_identifier: row.get("system_identifier"),
+    }))
+}
+
+/// The body of the function that refuses to change the log, as it is made.
+pub fn refusing_function() -> &'static str {
+    CREATE.split("$$").nth(1).expect("the file defines one function")
 }

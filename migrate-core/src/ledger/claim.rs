@@ -180,6 +180,25 @@ impl Lease {
     }
 }
 
+/// Makes the ledger where it lacks, for a tool that writes to it without a lease.
+pub fn ensure_ledger(session: &Session, ledger: &Ledger, wait: Duration, ctx: &Ctx) -> Result<()> {
+    refuse_unwritable(session)?;
+    // Whoever has the advisory lock may be making it at this moment.
+    let name = LockName::default();
+    let key = name.advisory_key(ledger);
+    poll(&name, wait, || {
+        if ledger.look_to_write(session)? == Presence::Present {
+            return Ok(Ok(()));
+        }
+        if !try_advisory(session, key)? {
+            return Ok(Err(advisory_holder(session, key)?));
+        }
+        let made = make_ledger(session, ledger, ctx);
+        unlock_advisory(session, key)?;
+        made.map(Ok)
+    })
+}
+
 fn make_ledger(session: &Session, ledger: &Ledger, ctx: &Ctx) -> Result<()> {
     if ledger.look_to_write(session)? == Presence::Absent {
         ledger

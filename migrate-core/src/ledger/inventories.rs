@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::{error::SqlState, types::Type};
+use tokio_postgres::{Row, error::SqlState, types::Type};
 
 use super::Ledger;
 use crate::{
     connect::session::Session,
-    error::{Error, Result},
+    error::{Error, PgError, Result},
     inventory::{self, Digest},
 };
 
@@ -36,23 +36,20 @@ pub struct Recorded {
 /// must not fail for it. The row that the caller then appends to the audit log names the hash.
 pub fn record(session: &Session, ledger: &Ledger, run_id: &str) -> Result<Option<Digest>> {
     let run = |sql: &str| session.run(sql).map_err(Error::database("record the schema"));
-    let begin = format!(
-        "savepoint inventory; {}; set local lock_timeout = '1s'",
-        inventory::settings(Some(LIMIT))
-    );
-    run(&begin)?;
+    let settings = format!("{}; set local lock_timeout = '1s'", inventory::settings(Some(LIMIT)));
+    run(&format!("savepoint inventory; {settings}"))?;
     let mut written = insert(session, ledger, run_id);
     if matches!(&written, Err(err) if err.code() == Some(&SqlState::UNDEFINED_TABLE)) {
         // A ledger of an earlier version.
-        run(&format!("rollback to inventory; {}; {begin}", ledger.sql(CREATE)))?;
-        written = insert(session, ledger, run_id);
+        let create = format!("rollback to inventory; {}; {settings}", ledger.sql(CREATE));
+        written = session.run(&create).and_then(|()| insert(session, ledger, run_id));
     }
     match written {
         Ok(digest) => {
             run(
                 "set local statement_timeout = 0; set local lock_timeout = '5s'; release inventory",
             )?;
-            Ok(Some(digest))
+            Ok(digest)
         }
         Err(err) if session.is_closed() => {
             Err(Error::Database { doing: "record the schema", source: err })
@@ -69,15 +66,12 @@ pub fn record(session: &Session, ledger: &Ledger, run_id: &str) -> Result<Option
     }
 }
 
-fn insert(
-    session: &Session,
-    ledger: &Ledger,
-    run_id: &str,
-) -> Result<Digest, crate::error::PgError> {
+/// Nothing where a trigger that is not ours swallows the row.
+fn insert(session: &Session, ledger: &Ledger, run_id: &str) -> Result<Option<Digest>, PgError> {
     let sql = inventory::over_lines(&ledger.sql(INSERT), session.facts().server_version_num);
     let rows = session.query_once(&sql, &[(&run_id, Type::TEXT)])?;
-    let row = rows.first().expect("a row is returned or an error");
-    Ok(Digest { sha256: row.get("sha256"), objects: row.get("objects") })
+    let digest = |row: &Row| Digest { sha256: row.get("sha256"), objects: row.get("objects") };
+    Ok(rows.first().map(digest))
 }
 
 /// The newest inventory, if there is one that the audit log vouches for.

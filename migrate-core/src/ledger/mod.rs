@@ -3,7 +3,7 @@
 pub(crate) mod advisory;
 pub mod audit;
 pub mod breaking;
-mod claim;
+pub mod claim;
 pub mod heartbeat;
 pub mod history;
 pub mod inventories;
@@ -30,7 +30,7 @@ const CREATE: [&str; 6] = [
     include_str!("../../sql/history_create.sql"),
     include_str!("../../sql/scripts_create.sql"),
     include_str!("../../sql/progress_create.sql"),
-    include_str!("../../sql/audit_create.sql"),
+    audit::CREATE,
     inventories::CREATE,
 ];
 /// A ledger of an earlier version lacks it until a run ends.

@@ -15,8 +15,36 @@ const READ: &str = include_str!("../../sql/script_read.sql");
 pub struct Stored {
     pub script: Script,
     pub checksum: String,
-    /// The checksum as the audit log has it: both must agree.
-    pub audited_checksum: Option<String>,
+    /// Whether the table says that it runs in a transaction.
+    pub transaction: bool,
+    pub audited: Audited,
+}
+
+/// What the audit log says of a way back: both must agree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Audited {
+    As {
+        checksum: String,
+        /// Absent in a row of an earlier version.
+        transaction: Option<bool>,
+    },
+    /// The row that said so is in an archive.
+    Archived,
+    /// There is no such row, although there must be one.
+    Missing,
+}
+
+impl Stored {
+    /// Whether it is what was kept when the migration was applied.
+    pub fn is_as_audited(&self) -> bool {
+        let kept = checksum(&self.script) == self.checksum;
+        kept && match &self.audited {
+            Audited::As { checksum, transaction } => {
+                *checksum == self.checksum && transaction.is_none_or(|it| it == self.transaction)
+            }
+            Audited::Archived | Audited::Missing => true,
+        }
+    }
 }
 
 /// Keeps the way back of run `history_id`.
@@ -52,17 +80,26 @@ pub fn read(session: &Session, ledger: &Ledger, history_id: i64) -> Result<Optio
     let (file, text): (String, String) = (row.get("file"), row.get("down_sql"));
     let first_line = row.get::<_, i32>("first_line").unsigned_abs();
     let batches = directive::batches(&file, &text, first_line)?;
+    let transaction = row.get::<_, bool>("transactional");
+    let audited = match (row.get("audited_checksum"), row.get::<_, bool>("archived")) {
+        (Some(checksum), _) => {
+            Audited::As { checksum, transaction: row.get("audited_transaction") }
+        }
+        (None, true) => Audited::Archived,
+        (None, false) => Audited::Missing,
+    };
     Ok(Some(Stored {
         script: Script {
             file,
             text: text.into(),
             first_line,
-            transaction: row.get::<_, bool>("transactional") && batches.is_empty(),
+            transaction: transaction && batches.is_empty(),
             marked: true,
             batches,
         },
         checksum: row.get("down_checksum"),
-        audited_checksum: row.get("audited_checksum"),
+        transaction,
+        audited,
     }))
 }
 

@@ -47,8 +47,18 @@ fn the_table_is_called_what_the_statement_calls_it() {
         ),
         (
             "table=t key=id alias=b",
-            "update t a set x = b.id from t b where a.n = b.id and {batch}",
-            "update t a set x = b.id from t b where a.n = b.id and <b>",
+            "update t b set x = a.id from t a where a.n = b.id and {batch}",
+            "update t b set x = a.id from t a where a.n = b.id and <b>",
+        ),
+        (
+            "table=t key=id",
+            "insert into u select t.id from t left join p on p.id = t.id where {batch}",
+            "insert into u select t.id from t left join p on p.id = t.id where <t>",
+        ),
+        (
+            "table=t key=id alias=v",
+            "with n as (select 1) update only app.v set x = 1 where {batch}",
+            "with n as (select 1) update only app.v set x = 1 where <v>",
         ),
         (
             "table=t key=id",
@@ -90,6 +100,27 @@ fn what_ranges_would_do_otherwise_is_refused() {
             "insert into u select distinct id from t where {batch}",
             "2:1: each range would do its own DISTINCT",
         ),
+        (
+            "insert into u select id, row_number() over (order by id) from t where {batch}",
+            "2:1: each range would do its own OVER",
+        ),
+        (
+            "with gone as (delete from u returning id) update t set a = 1 where {batch}",
+            "2:1: each range would do its own DELETE",
+        ),
+        (
+            "update u set a = t.a from t where u.id = t.id and {batch}",
+            "2:1: the ranges are of `t`, and the statement changes `u`: one of its rows could be \
+             changed by several ranges",
+        ),
+        (
+            "insert into u select p.id from p left outer join t on p.id = t.id where {batch}",
+            "2:1: an outer join may have rows without `t`, which are in no range",
+        ),
+        (
+            "insert into u select p.id from t right join p on p.id = t.id where {batch}",
+            "2:1: an outer join may have rows without `t`, which are in no range",
+        ),
         ("truncate t", "2:1: there is no `{batch}` in the statement of a batch"),
         ("select 1 from t where {batch}", "2:1: SELECT cannot be cut into ranges"),
         ("update u set a = 1 where {batch}", "2:1: the statement does not name the table `t`"),
@@ -124,4 +155,16 @@ fn a_batch_stands_in_no_transaction_of_the_script() {
     let text = "begin;\n-- migrate:batch table=t key=id\nupdate t set a = 1 where {batch};\ncommit";
     let error = of_script(&script(text)).unwrap_err().to_string();
     assert_eq!(error, "f.sql:2:1: a batch commits each range, and stands in a transaction");
+}
+
+#[test]
+fn functions_that_are_called_for_each_row_are_told_but_not_those_of_sub_queries() {
+    let script = script(
+        "-- migrate:batch table=t key=id\n\
+         insert into u (a) select coalesce(app.\"Sum\"(t.n), 0), (select max(x) from p)\n\
+         from t where t.id in (1, 2) and {batch}",
+    );
+    let calls: Vec<String> =
+        of_script(&script).unwrap()[0].calls.iter().map(ToString::to_string).collect();
+    assert_eq!(calls, ["u", "coalesce", "app.Sum", "in"]);
 }

@@ -8,6 +8,7 @@ use version::Version;
 
 pub mod batch;
 pub(crate) mod checksum;
+mod cut;
 pub mod dir;
 pub mod directive;
 pub mod file;

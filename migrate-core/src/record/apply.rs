@@ -124,6 +124,18 @@ pub struct MigrationProgress {
     pub elapsed_ms: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimate_ms: Option<u64>,
+    /// How long the same file took when it was applied here before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_ms: Option<u64>,
+    /// Of a batched change: rows of the table that its ranges have passed, changed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// Rows of the table, as the last ANALYZE has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_total: Option<u64>,
+    /// How long the rest takes at the pace so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_ms: Option<u64>,
     /// What the server is at, such as `building index: scanning table`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
@@ -153,6 +165,9 @@ pub struct MigrationApplied {
     /// Of the down SQL that is kept in the database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    /// Whether that runs in a transaction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
     pub statements: u64,
     pub rows: u64,
     pub execution_ms: u64,
@@ -265,6 +280,8 @@ pub struct MigrationResolved {
     /// Of the way back that is kept for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
     /// The hash of the schema then, as `_migration_inventories` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_sha256: Option<String>,
@@ -285,6 +302,8 @@ pub struct MigrationBaselined {
     pub checksum: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub down_checksum: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub down_transaction: Option<bool>,
     /// The hash of the schema then, as `_migration_inventories` has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schema_sha256: Option<String>,

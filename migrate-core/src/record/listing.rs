@@ -126,6 +126,9 @@ pub struct PlanStep {
     pub statements: u64,
     pub transaction: bool,
     pub estimate_ms: Option<u64>,
+    /// As the file states it; who wrote it cannot approve it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
 }
 
 /// A whole plan, bound to this database in this state.

@@ -4,6 +4,9 @@
 //! with another meaning, raises [`VERSION`].
 
 mod apply;
+mod audit;
+mod backup;
+mod backup_id;
 mod check;
 mod dry_run;
 mod listing;
@@ -19,6 +22,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 pub use apply::*;
+pub use audit::*;
+pub use backup::*;
+pub use backup_id::*;
 pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
@@ -117,6 +123,50 @@ pub enum Record {
     LedgerCreated(LedgerCreated),
     #[serde(rename = "command.finished")]
     CommandFinished(CommandFinished),
+    #[serde(rename = "audit")]
+    Audit(AuditRow),
+    #[serde(rename = "audit.noted")]
+    AuditNoted(AuditNoted),
+    #[serde(rename = "audit.verified")]
+    AuditVerified(AuditVerified),
+    #[serde(rename = "audit.damaged")]
+    AuditDamaged(AuditDamaged),
+    #[serde(rename = "audit.archived")]
+    AuditArchived(AuditArchived),
+    #[serde(rename = "history")]
+    History(HistoryRow),
+    #[serde(rename = "plan.approved")]
+    PlanApproved(PlanApproved),
+    #[serde(rename = "gate")]
+    Gate(Gate),
+    #[serde(rename = "backup")]
+    Backup(BackupRow),
+    #[serde(rename = "backup.progress")]
+    BackupProgress(BackupProgress),
+    #[serde(rename = "backup.created")]
+    BackupCreated(BackupCreated),
+    #[serde(rename = "backup.verified")]
+    BackupVerified(BackupVerified),
+    #[serde(rename = "backup.damaged")]
+    BackupDamaged(BackupDamaged),
+    #[serde(rename = "backup.restored")]
+    BackupRestored(BackupRestored),
+    #[serde(rename = "backup.swapped_back")]
+    BackupSwappedBack(BackupSwappedBack),
+    #[serde(rename = "backup.dropped")]
+    BackupDropped(BackupDropped),
+    #[serde(rename = "retention")]
+    Retention(RetentionRow),
+    #[serde(rename = "backup.pruned")]
+    BackupPruned(BackupPruned),
+    #[serde(rename = "backup.imported")]
+    BackupImported(BackupImported),
+    #[serde(rename = "backup.pinned")]
+    BackupPinned(BackupPinned),
+    #[serde(rename = "backup.unpinned")]
+    BackupUnpinned(BackupUnpinned),
+    #[serde(rename = "backup.labelled")]
+    BackupLabelled(BackupLabelled),
     #[serde(rename = "error")]
     Error(ErrorRecord),
 }
@@ -161,6 +211,28 @@ impl Record {
             Record::Rehearsal(_) => "rehearsal",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",
+            Record::Audit(_) => "audit",
+            Record::AuditNoted(_) => "audit.noted",
+            Record::AuditVerified(_) => "audit.verified",
+            Record::AuditDamaged(_) => "audit.damaged",
+            Record::AuditArchived(_) => "audit.archived",
+            Record::History(_) => "history",
+            Record::PlanApproved(_) => "plan.approved",
+            Record::Gate(_) => "gate",
+            Record::Backup(_) => "backup",
+            Record::BackupProgress(_) => "backup.progress",
+            Record::BackupCreated(_) => "backup.created",
+            Record::BackupVerified(_) => "backup.verified",
+            Record::BackupDamaged(_) => "backup.damaged",
+            Record::BackupRestored(_) => "backup.restored",
+            Record::BackupSwappedBack(_) => "backup.swapped_back",
+            Record::BackupDropped(_) => "backup.dropped",
+            Record::Retention(_) => "retention",
+            Record::BackupPruned(_) => "backup.pruned",
+            Record::BackupImported(_) => "backup.imported",
+            Record::BackupPinned(_) => "backup.pinned",
+            Record::BackupUnpinned(_) => "backup.unpinned",
+            Record::BackupLabelled(_) => "backup.labelled",
             Record::Error(_) => "error",
         }
     }
