@@ -8,6 +8,7 @@ use migrate_core::{
     sql::{
         lexer::{Lexer, TokenKind},
         position,
+        secret::may_hold_secrets,
         split::Statement,
     },
 };
@@ -75,12 +76,6 @@ fn shortened(text: &str) -> String {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
     }
-}
-
-/// Statements that carry passwords; their text must not reach a log.
-pub(crate) fn may_hold_secrets(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["password", "subscription", "user mapping", "server"].iter().any(|it| text.contains(it))
 }
 
 /// Takes out of the server's words whatever may come from a value in the statement. Details and

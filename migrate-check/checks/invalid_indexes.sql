@@ -1,5 +1,5 @@
 -- Indexes that no query can use, or that are no longer kept up to date.
--- group: integrity
+-- group: integrity preflight
 -- pass: every index is valid
 -- meaning: CREATE INDEX CONCURRENTLY, REINDEX CONCURRENTLY or DROP INDEX CONCURRENTLY was interrupted, or an
 --   index of a partitioned table lacks a part. It costs writes and serves no query, and an invalid unique

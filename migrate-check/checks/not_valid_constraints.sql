@@ -1,5 +1,5 @@
 -- Constraints that were added as NOT VALID and never validated.
--- group: integrity
+-- group: integrity preflight
 -- pass: every constraint is validated
 -- meaning: New rows are checked, but the rows that were there before may break the rule, and the planner
 --   may not rely on it. It is what is left when the second step of a safe ADD CONSTRAINT was forgotten.

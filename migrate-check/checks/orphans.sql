@@ -1,7 +1,7 @@
 -- Rows whose foreign key refers to no row.
 -- group: integrity
 -- each: foreign key
--- pass: {targets} foreign keys hold for every row
+-- pass: foreign keys that hold for every row: {targets}
 -- found: rows that refer to no row: {count}
 -- meaning: The constraint says that this cannot be, and it is so all the same: rows were written while triggers were
 --   disabled or session_replication_role was replica, the constraint is NOT VALID, or an index of the referenced
@@ -46,8 +46,9 @@ with keys as (
     select k.*, format('%I.%I', cn.nspname, c.relname) as child,
            case when c.relkind = 'p' then '' else 'only ' end || format('%I.%I', cn.nspname, c.relname) as child_table,
            case when p.relkind = 'p' then '' else 'only ' end || format('%I.%I', pn.nspname, p.relname) as parent_table,
-           case when c.relkind <> 'p' then pg_relation_size(c.oid)
-                else (select sum(pg_relation_size(relid))::bigint from pg_partition_tree(c.oid)) end as bytes,
+           case when c.relkind <> 'p' then c.relpages::bigint * 8192
+                else (select sum(part.relpages::bigint * 8192)::bigint from pg_partition_tree(c.oid) as tree
+                      join pg_class as part on part.oid = tree.relid) end as bytes,
            c.relkind as child_kind, c.oid as child_oid
     from foreign_keys as k
     join pg_class as c on c.oid = k.conrelid

@@ -12,9 +12,45 @@ macro_rules! files {
 
 const FILES: &[(&str, &str)] = &files! {
     "not_valid_constraints"
+    "disabled_triggers"
     "invalid_indexes"
+    "half_detached_partitions"
+    "unpopulated_views"
     "missing_primary_keys"
+    "sequences_near_their_end"
+    "sequences_behind"
+    "collation_versions"
+    "checksum_failures"
+    "wraparound"
+    "half_dropped_databases"
     "orphans"
+    "duplicate_keys"
+    "broken_btrees"
+    "damaged_tables"
+    "unreadable_tables"
+    "long_transactions"
+    "blocked_sessions"
+    "connections_left"
+    "prepared_transactions"
+    "replication_lag"
+    "replication_slots"
+    "running_dumps"
+    "urgent_vacuums"
+    "harmful_settings"
+    "writable"
+    "backup"
+    "disk_space"
+    "lock"
+    "drift"
+    "pending"
+    "rehearsal"
+    "approvals"
+    "mean_time"
+    "calls"
+    "sequential_scans"
+    "unused_new_indexes"
+    "table_growth"
+    "index_growth"
 };
 
 static ALL: LazyLock<Vec<Definition>> = LazyLock::new(|| {
@@ -29,7 +65,7 @@ pub(crate) fn all() -> &'static [Definition] {
 }
 
 pub(crate) fn of_group(group: &str) -> Vec<&'static Definition> {
-    ALL.iter().filter(|it| it.group == group).collect()
+    ALL.iter().filter(|it| it.groups.iter().any(|it| it == group)).collect()
 }
 
 #[cfg(test)]

@@ -9,12 +9,13 @@
 //! that are wrong, `setup` before them, `fix`, and `bytes` to begin with the largest; one without
 //! `sql` is not looked at. What depends on flags is read from settings `migrate.…`.
 
-use migrate_core::record::CheckDefinition;
+use migrate_core::record::{Check, CheckDefinition, CheckStatus};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Definition {
     pub(crate) name: &'static str,
-    pub(crate) group: String,
+    /// The commands that it belongs to.
+    pub(crate) groups: Vec<String>,
     pub(crate) title: String,
     /// What to say when nothing is wrong; `{targets}` is how many things were looked at.
     pub(crate) pass: String,
@@ -74,7 +75,7 @@ impl Definition {
         }
         let mut definition = Definition {
             name,
-            group: String::new(),
+            groups: Vec::new(),
             title,
             pass: String::new(),
             found: String::new(),
@@ -87,7 +88,7 @@ impl Definition {
         };
         for (key, value) in fields {
             match key {
-                "group" => definition.group = value,
+                "group" => definition.groups = value.split(' ').map(str::to_owned).collect(),
                 "pass" => definition.pass = value,
                 "found" => definition.found = value,
                 "meaning" => definition.meaning = value,
@@ -107,7 +108,7 @@ impl Definition {
         let found = if self.each.is_some() { self.found.as_str() } else { "-" };
         [
             ("title", self.title.as_str()),
-            ("group", &self.group),
+            ("group", self.groups.first().map_or("", |it| it)),
             ("pass", &self.pass),
             ("meaning", &self.meaning),
             ("hint", &self.hint),
@@ -117,10 +118,32 @@ impl Definition {
         .find_map(|(key, value)| value.is_empty().then_some(key))
     }
 
+    /// A record of it, to be filled further.
+    pub(crate) fn check(&self, group: &str, status: CheckStatus, message: String) -> Check {
+        Check {
+            name: self.name.to_owned(),
+            group: group.to_owned(),
+            status,
+            object: None,
+            count: None,
+            message,
+            hint: Some(self.hint.clone()),
+            reason: None,
+            fix: None,
+            rows: Vec::new(),
+            sqlstate: None,
+            file: None,
+            line: None,
+            risk: None,
+            estimate_ms: None,
+            ms: 0,
+        }
+    }
+
     pub(crate) fn record(&self) -> CheckDefinition {
         CheckDefinition {
             name: self.name.to_owned(),
-            group: self.group.clone(),
+            groups: self.groups.clone(),
             title: self.title.clone(),
             meaning: self.meaning.clone(),
             hint: self.hint.clone(),

@@ -1,14 +1,15 @@
 //! `integrity`: does the data keep the rules that the schema states; reads only.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use migrate_core::{cli, ctx::Ctx, error::Result, exit::Exit};
 
 use crate::{
     catalogue,
     place::{Place, Settings},
+    project,
     report::Report,
-    runner::{self, Limits},
+    runner::{self, Limits, snapshot::Snapshot},
     selection::Selection,
 };
 
@@ -41,21 +42,44 @@ pub(crate) struct Args {
     /// Look for orphans among this part of the rows only, by whole pages; in percent
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     sample: Option<f64>,
+
+    /// Look for damage and duplicate keys in tables and indexes of more than 32 MB,
+    /// too, and for each row in its indexes: slow
+    #[arg(long)]
+    deep: bool,
+
+    /// The folder with the project's own checks, as for `run`
+    /// [default: checks, beside the migrations]
+    #[arg(long, value_name = "DIR")]
+    checks: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
     let all = catalogue::of_group("integrity");
-    let names: Vec<&str> = all.iter().map(|it| it.name).collect();
+    let files = project::read(args.checks.as_deref(), &ctx.config)?;
+    let mut names: Vec<&str> = all.iter().map(|it| it.name).collect();
+    names.extend(files.iter().map(|it| it.stem.as_str()));
     args.selection.refuse_unknown(&names)?;
     let picked: Vec<_> = all.into_iter().filter(|it| args.selection.has(it.name)).collect();
     let place = Place::find("integrity", ctx)?;
-    let limits = Limits::new(args.timeout, args.jobs.into(), args.show);
+    let limits =
+        Limits { sample: args.sample, ..Limits::new(args.timeout, args.jobs.into(), args.show) };
     let mut report = Report::new("integrity", ctx);
     let mut settings = Settings::default();
     if let Some(sample) = args.sample {
         settings = settings.with("sample", sample);
     }
-    runner::run(&picked, &place, &settings, &limits, &mut report)?;
+    if args.deep {
+        settings = settings.with("deep", "on").with("large", i64::MAX);
+    }
+    if !picked.is_empty() {
+        let snapshot = Snapshot::shared(&place, &settings, &limits, report.ctx())?;
+        runner::run(&picked, &snapshot, &limits, &mut report)?;
+    }
+    let files: Vec<_> = files.iter().filter(|it| args.selection.has(&it.stem)).collect();
+    if !files.is_empty() {
+        project::run(&files, &place, &limits, &mut report)?;
+    }
     Ok(report.finish())
 }
 

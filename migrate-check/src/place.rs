@@ -69,6 +69,11 @@ impl Sight {
         })
     }
 
+    /// Whether this role sees what others do.
+    pub(crate) fn monitors(&self) -> bool {
+        self.monitor
+    }
+
     /// The first thing that lacks, in the order of the check's file.
     pub(crate) fn lacks<'a>(&self, needs: &'a [Need]) -> Option<&'a Need> {
         needs.iter().find(|need| match need {

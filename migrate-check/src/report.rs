@@ -35,6 +35,10 @@ impl<'a> Report<'a> {
         self.database = database.to_owned();
     }
 
+    pub(crate) fn group(&self) -> &'static str {
+        self.group
+    }
+
     pub(crate) fn ctx(&mut self) -> &mut Ctx {
         self.ctx
     }
@@ -58,6 +62,10 @@ impl<'a> Report<'a> {
         seen.not_finished |= check.reason == Some(CheckReason::NotFinished);
         seen.unknown |= check.reason == Some(CheckReason::Unknown);
         self.ctx.emit(Record::Check(check));
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.seen.iter().any(|it| it.name == name)
     }
 
     /// Exit 1 if any failed.

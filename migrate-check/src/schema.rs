@@ -107,7 +107,9 @@ fn compare(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         Ok(expected) => match answers(&expected, &args.kinds, &session, args.limit.timeout)
             .map_err(interrupted_or)
         {
-            Err(err) if is(&err, &SqlState::QUERY_CANCELED) => vec![not_finished(args)],
+            Err(err) if is(&err, &SqlState::QUERY_CANCELED) => {
+                vec![not_finished(args.limit.timeout)]
+            }
             answers => answers?,
         },
         Err(answer) => vec![answer],
@@ -116,6 +118,18 @@ fn compare(args: &Args, ctx: &mut Ctx) -> Result<Exit> {
         report.say(Check { ms: began.elapsed().as_millis() as u64, ..answer });
     }
     Ok(report.finish())
+}
+
+/// The same, against what the last run left, for a list of other checks.
+pub(crate) fn drift(session: &Session, ledger: &Ledger, timeout: Duration) -> Result<Vec<Check>> {
+    let expected = match last_recorded(session, ledger)? {
+        Ok(expected) => expected,
+        Err(answer) => return Ok(vec![answer]),
+    };
+    match answers(&expected, &Selection::default(), session, timeout).map_err(interrupted_or) {
+        Err(err) if is(&err, &SqlState::QUERY_CANCELED) => Ok(vec![not_finished(timeout)]),
+        answers => answers,
+    }
 }
 
 /// What the schema is to be.
@@ -270,8 +284,8 @@ fn is(err: &Error, code: &SqlState) -> bool {
     matches!(err, Error::Database { source, .. } if source.code() == Some(code))
 }
 
-fn not_finished(args: &Args) -> Check {
-    let limit = format!("{:?}", args.limit.timeout);
+fn not_finished(timeout: Duration) -> Check {
+    let limit = format!("{timeout:?}");
     Check {
         status: CheckStatus::Fail,
         reason: Some(CheckReason::NotFinished),

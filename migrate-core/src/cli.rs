@@ -67,6 +67,9 @@ pub enum Format {
     Json,
     Text,
     Csv,
+    /// Of a command that has metrics; its help says so.
+    #[value(hide = true)]
+    Prometheus,
 }
 
 /// What a command writes to stdout.
@@ -78,6 +81,8 @@ pub enum Output {
     Stream,
     /// The same, of a command that changes nothing: its output is its work.
     Report,
+    /// The same, and metrics among them, which can be written for Prometheus.
+    Metrics,
     /// Text that is no record, such as a JSON Schema.
     Raw,
 }
@@ -220,6 +225,12 @@ fn start(tool: &'static Tool, common: &CommonArgs, output: Output) -> Result<Ctx
             "use `--output json`",
         ));
     }
+    if common.output == Some(Format::Prometheus) && output != Output::Metrics {
+        return Err(Error::usage(
+            "this command has no metrics",
+            "`--output prometheus` is for `migrate-check health`",
+        ));
+    }
     interrupt::listen()
         .map_err(|source| Error::Start { program: "signal handler".into(), source })?;
     // Empty is as good as unset, but an empty flag is a mistake: `--env "$NAME"` without a name.
@@ -293,7 +304,7 @@ fn report(tool: &str, ctx: Option<&mut Ctx>, err: &Error) {
     }
     say(&message);
     if let Some(ctx) = ctx
-        && !ctx.for_people()
+        && ctx.takes_errors()
     {
         ctx.emit(error_record(err));
     }

@@ -43,6 +43,11 @@ impl Ctx {
         self.format == Format::Text
     }
 
+    /// Whether an error may stand among the records on stdout.
+    pub(crate) fn takes_errors(&self) -> bool {
+        matches!(self.format, Format::Json | Format::Csv)
+    }
+
     pub fn format(&self) -> Format {
         self.format
     }
@@ -93,7 +98,7 @@ impl Ctx {
         let rows = match self.format {
             Format::Json => false,
             Format::Text => lines.iter().all(|it| text::is_row(&it.record)),
-            Format::Csv => true,
+            Format::Csv | Format::Prometheus => true,
         };
         if rows {
             self.held.extend(lines);
@@ -146,6 +151,7 @@ impl Ctx {
         if !rows.is_empty() {
             let table = match self.format {
                 Format::Csv => text::csv(&rows),
+                Format::Prometheus => text::prometheus::page(&rows).into_bytes(),
                 Format::Text | Format::Json => text::table(&rows).into_bytes(),
             };
             self.write(&table);

@@ -5,6 +5,8 @@ mod backup;
 mod check;
 mod csv;
 mod dry_run;
+mod metric;
+pub(crate) mod prometheus;
 mod rehearsal;
 
 use chrono::{DateTime, Utc};
@@ -27,7 +29,7 @@ pub(crate) fn is_row(record: &Record) -> bool {
             | Record::Backup(_)
             | Record::Retention(_)
             | Record::History(_)
-    )
+    ) || metric::is_row(record)
 }
 
 /// A listing; all rows are of one type.
@@ -41,6 +43,13 @@ pub(crate) fn table(rows: &[Line]) -> String {
             Record::Backup(row) => backup::row(row),
             Record::Retention(row) => backup::retention(row),
             Record::History(row) => audit::history(row),
+            Record::Metric(row) => metric::metric(row),
+            Record::Activity(row) => metric::activity(row),
+            Record::QueryRow(row) => {
+                table.set_header(check::columns(row));
+                table.add_row(check::cells(row));
+                continue;
+            }
             _ => continue,
         };
         if index == 0 {
@@ -244,10 +253,7 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         }
         Record::PlanApproved(it) => audit::approved(it),
         Record::Gate(it) => audit::gate(it),
-        Record::Check(it) => check::check(it),
-        Record::CheckSummary(it) => check::summary(it),
         Record::Rehearsal(it) => rehearsal::rehearsal(it),
-        Record::CheckDefinition(it) => check::definition(it),
         Record::LedgerCreated(_) | Record::CommandFinished(_) | Record::Error(_) => return None,
         Record::Migration(_) | Record::Lock(_) | Record::History(_) => return None,
         Record::Backup(_)
@@ -265,6 +271,14 @@ pub(crate) fn line(record: &Record) -> Option<String> {
         | Record::BackupPinned(_)
         | Record::BackupUnpinned(_)
         | Record::BackupLabelled(_) => return backup::line(record),
+        Record::Check(_)
+        | Record::CheckSummary(_)
+        | Record::CheckDefinition(_)
+        | Record::QueryRow(_)
+        | Record::QueryFinished(_)
+        | Record::Metric(_)
+        | Record::Activity(_)
+        | Record::BaselineSaved(_) => return check::line(record),
     })
 }
 
@@ -420,30 +434,4 @@ fn escape(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes_are_short() {
-        for (ms, text) in [
-            (0, "<1 ms"),
-            (999, "999 ms"),
-            (1_000, "1 s"),
-            (1_500, "1.5 s"),
-            (59_999, "59.9 s"),
-            (60_000, "1 min"),
-            (61_000, "1 min 1 s"),
-            (3_600_000, "1 h"),
-            (3_660_000, "1 h 1 min"),
-        ] {
-            assert_eq!(took(ms), text);
-        }
-        assert_eq!(bytes(1023), "1023 bytes");
-        assert_eq!(bytes(195 * 1024 * 1024), "195.0 MB");
-    }
-
-    #[test]
-    fn a_hostile_name_cannot_steer_the_terminal() {
-        assert_eq!(escape("a\u{1b}[2Jb\u{202e}\n"), "a\\u{1b}[2Jb\\u{202e}\\n");
-    }
-}
+mod tests;

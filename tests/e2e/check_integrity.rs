@@ -61,17 +61,18 @@ fn orphans_are_found_behind_valid_foreign_keys_with_their_keys() {
 #[test]
 fn what_time_was_not_enough_for_is_not_passed() {
     let outcome = shop().run("migrate-check integrity --timeout 0s").expect(Exit::No);
-    for check in outcome.of_type("check") {
-        let said = (&check["status"], &check["reason"]);
-        assert_eq!(said, (&"fail".into(), &"not_finished".into()), "{check}");
-    }
+    let checks = outcome.of_type("check");
+    assert!(checks.iter().all(|it| it["status"] != "pass"), "{outcome}");
+    let unfinished = checks.iter().filter(|it| it["reason"] == "not_finished").count();
+    assert!(unfinished > 10, "{outcome}");
+    assert_eq!(outcome.one("check.summary")["not_finished"], unfinished);
 }
 
 #[test]
 fn checks_are_picked_by_name_and_an_unknown_name_is_refused() {
     let world = shop();
     let only = world.run("migrate-check integrity --only orphans").expect(Exit::Ok);
-    assert_eq!(only.one("check")["message"], "2 foreign keys hold for every row");
+    assert_eq!(only.one("check")["message"], "foreign keys that hold for every row: 2");
     let without = world.run("migrate-check integrity --skip orphans").expect(Exit::Ok);
     assert!(without.of_type("check").iter().all(|it| it["name"] != "orphans"), "{without}");
     let unknown = world.run("migrate-check integrity --only orphan").expect(Exit::Usage);

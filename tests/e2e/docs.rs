@@ -140,7 +140,7 @@ fn accepted(world: &World, line: &str) {
 #[test]
 fn every_scenario_has_a_test_or_a_reason() {
     let text = source::read("docs/architecture.md");
-    let scenarios = [("A", 50), ("B", 44), ("L", 22), ("D", 20)];
+    let scenarios = [("A", 50), ("B", 44), ("C", 17), ("L", 22), ("D", 20)];
     let scenarios = scenarios
         .into_iter()
         .flat_map(|(of, last)| (1..=last).map(move |it| format!("{of}{it:02}")));

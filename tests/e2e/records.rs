@@ -198,16 +198,27 @@ fn runs_of_lock(seen: &mut Seen) {
 }
 
 fn runs_of_check(seen: &mut Seen) {
-    let world = World::new();
+    let world = World::new().file("x.sql", "select count(*) as orders from orders");
     world.execute(
         "create table users (id bigint primary key);
          create table orders (id bigint primary key, user_id bigint references users);
          set session_replication_role = replica;
          insert into orders values (1, 7)",
     );
-    for command in ["integrity --only orphans", "integrity", "list"] {
+    for command in [
+        "integrity --only orphans",
+        "integrity",
+        "run x.sql",
+        "list",
+        "health",
+        "preflight",
+        "baseline save",
+    ] {
         seen.take(&world, &world.run(&format!("migrate-check {command}")));
     }
+    let mut busy = world.client();
+    busy.batch_execute("begin").unwrap();
+    seen.take(&world, &world.run("migrate-check activity"));
     let world = world
         .migration(
             "1_t.sql",

@@ -89,6 +89,18 @@ impl OwnServer {
         self.wait_until_ready();
     }
 
+    /// The folder with its data.
+    pub fn data(&self) -> std::path::PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Adds checksums to its pages; it must be stopped.
+    pub fn add_checksums(&self) {
+        let mut program = program(&self.dir, "pg_checksums");
+        let done = program.args(["--enable", "--no-sync", "-D", "data"]).status();
+        assert!(done.unwrap().success());
+    }
+
     pub fn wait_until_ready(&self) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while let Err(err) = Client::connect(&self.url(), NoTls) {

@@ -6,10 +6,9 @@ use migrate_core::{
     connect::session::Session,
     error::PgError,
     record::{Holder, Victim},
+    sql::secret,
 };
 use tokio_postgres::{Row, Statement};
-
-use crate::failure;
 
 const WATCH: &str = include_str!("../../sql/watch.sql");
 const PHASE: &str = include_str!("../../sql/phase.sql");
@@ -148,14 +147,7 @@ fn named(row: &Row, column: &str) -> Option<String> {
 /// The start of what it does or did last, without what may be a password.
 fn query(row: &Row) -> Option<String> {
     let query = named(row, "query")?;
-    if failure::may_hold_secrets(&query) {
-        return Some("left out, as it may hold a password".to_owned());
-    }
-    let words = query.split_whitespace().collect::<Vec<_>>().join(" ");
-    Some(match words.char_indices().nth(QUERY_CHARACTERS) {
-        Some((end, _)) => format!("{}…", &words[..end]),
-        None => words,
-    })
+    Some(secret::shown(&query, QUERY_CHARACTERS))
 }
 
 /// Nobody has been blocked by us for longer than we have worked.

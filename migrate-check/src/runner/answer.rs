@@ -1,13 +1,11 @@
 //! What came back of a question: nothing wrong, something wrong, or no answer at all.
 
-use migrate_core::{
-    error::PgError,
-    record::{CheckReason, CheckStatus},
-};
+use migrate_core::record::{CheckReason, CheckStatus};
 use serde_json::{Map, Value};
-use tokio_postgres::{Row, error::SqlState, types::FromSql};
+use tokio_postgres::{Row, types::FromSql};
 
 use super::task::Task;
+use crate::trouble::Trouble;
 
 pub(super) struct Answer {
     pub(super) task: Task,
@@ -37,41 +35,6 @@ pub(super) struct Finding {
     pub(super) hint: Option<String>,
     pub(super) fix: Option<String>,
     pub(super) reason: Option<CheckReason>,
-}
-
-/// Why there is no answer. Never a pass.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Trouble {
-    pub(super) reason: CheckReason,
-    pub(super) message: String,
-    pub(super) sqlstate: Option<String>,
-}
-
-impl Trouble {
-    pub(super) fn not_finished() -> Trouble {
-        Trouble { reason: CheckReason::NotFinished, message: String::new(), sqlstate: None }
-    }
-
-    pub(super) fn of(err: &PgError) -> Trouble {
-        let Some(code) = err.code() else {
-            return Trouble {
-                reason: CheckReason::Error,
-                message: err.to_string(),
-                sqlstate: None,
-            };
-        };
-        let reason = match code {
-            &SqlState::QUERY_CANCELED | &SqlState::LOCK_NOT_AVAILABLE => CheckReason::NotFinished,
-            &SqlState::DATA_CORRUPTED | &SqlState::INDEX_CORRUPTED => CheckReason::Damage,
-            _ => CheckReason::Error,
-        };
-        let said = err.as_db_error().map(|it| it.message().to_owned()).unwrap_or_default();
-        let message = match code {
-            &SqlState::LOCK_NOT_AVAILABLE => "somebody else holds a lock on the table".to_owned(),
-            _ => said,
-        };
-        Trouble { reason, message, sqlstate: Some(code.code().to_owned()) }
-    }
 }
 
 /// A row of a check's query; all columns but `message` may lack.

@@ -2,7 +2,7 @@
 
 mod answer;
 mod order;
-mod snapshot;
+pub(crate) mod snapshot;
 mod task;
 mod worker;
 
@@ -18,11 +18,7 @@ use migrate_core::{
     interrupt,
 };
 
-use crate::{
-    definition::Definition,
-    place::{Place, Settings, Sight},
-    report::Report,
-};
+use crate::{definition::Definition, place::Sight, report::Report};
 use order::InOrder;
 use snapshot::Snapshot;
 use task::Task;
@@ -40,26 +36,28 @@ pub(crate) struct Limits {
     pub(crate) jobs: usize,
     /// How many wrong rows to show of each object.
     pub(crate) show: u32,
+    /// Which part of the rows to look for orphans in, in percent.
+    pub(crate) sample: Option<f64>,
 }
 
 impl Limits {
     pub(crate) fn new(timeout: Duration, jobs: usize, show: u32) -> Limits {
-        Limits { deadline: Instant::now() + timeout, timeout, jobs, show }
+        let deadline = Instant::now() + timeout;
+        Limits { deadline, timeout, jobs, show, sample: None }
     }
 }
 
 /// Runs them all, and says each answer as soon as those before it are said.
 pub(crate) fn run(
     definitions: &[&'static Definition],
-    place: &Place,
-    settings: &Settings,
+    snapshot: &Snapshot,
     limits: &Limits,
     report: &mut Report<'_>,
 ) -> Result<()> {
-    let snapshot = Snapshot::take(place, settings, limits, report.ctx())?;
+    interrupt::cancels(Some(snapshot.workers[0].cancel()));
     let sight = Sight::of(&snapshot.workers[0])?;
     report.about(&snapshot.workers[0].facts().database);
-    let mut in_order = InOrder::new(definitions, limits);
+    let mut in_order = InOrder::new(report.group(), definitions, limits);
     let mut tasks = Vec::new();
     for (index, definition) in definitions.iter().enumerate() {
         if let Some(need) = sight.lacks(&definition.needs) {
@@ -68,13 +66,15 @@ pub(crate) fn run(
             in_order.expect(index, 1);
             tasks.push(Task::query(index, definition));
         } else {
-            let planned = task::targets(index, definition, &snapshot, limits)?;
+            let planned = task::targets(index, definition, snapshot, limits)?;
             in_order.plan(index, planned, &mut tasks);
         }
     }
+    interrupt::cancels(None);
+    refuse_interrupted()?;
     // Cheap ones first, so that they are answered whatever becomes of the others.
     tasks.sort_by_key(|it| std::cmp::Reverse(it.bytes.map_or(i64::MAX, |it| it)));
-    work(tasks, &snapshot, limits, in_order, report)
+    work(tasks, snapshot, limits, in_order, report)
 }
 
 fn work(
@@ -106,13 +106,18 @@ fn work(
                 Err(mpsc::RecvTimeoutError::Timeout) => (),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return Ok(()),
             }
-            if let Some(signal) = interrupt::received() {
+            if let Err(interrupted) = refuse_interrupted() {
                 stop(&queue, snapshot);
-                let state = "checks only read; those not told were not finished".to_owned();
-                return Err(Error::Interrupted { signal, state });
+                return Err(interrupted);
             }
         }
     })
+}
+
+/// An error once a signal came.
+pub(crate) fn refuse_interrupted() -> Result<()> {
+    let state = "checks only read; those not told were not finished".to_owned();
+    interrupt::received().map_or(Ok(()), |signal| Err(Error::Interrupted { signal, state }))
 }
 
 /// Takes the rest of the work away, and ends what is under way.

@@ -9,12 +9,13 @@ use migrate_core::{
 
 use super::{
     Limits,
-    answer::{Answer, Finding, Said, Trouble},
-    task::{Planned, Task},
+    answer::{Answer, Finding, Said},
+    task::{LeftOut, Planned, Task},
 };
 use crate::{
     definition::{Definition, Need},
     report::Report,
+    trouble::Trouble,
 };
 
 pub(super) struct InOrder<'a> {
@@ -26,6 +27,7 @@ pub(super) struct InOrder<'a> {
 
 /// A check under way.
 struct State<'a> {
+    group: &'static str,
     definition: &'a Definition,
     /// How many answers will come.
     targets: usize,
@@ -35,15 +37,22 @@ struct State<'a> {
     found: bool,
     unfinished: usize,
     first_unfinished: Option<(String, Trouble)>,
-    left_out: Vec<(String, String)>,
+    left_out: Vec<LeftOut>,
     lacks: Option<Need>,
     failed: Option<Trouble>,
     ms: u64,
+    show: usize,
+    sample: Option<f64>,
 }
 
 impl<'a> InOrder<'a> {
-    pub(super) fn new(definitions: &[&'a Definition], limits: &Limits) -> InOrder<'a> {
+    pub(super) fn new(
+        group: &'static str,
+        definitions: &[&'a Definition],
+        limits: &Limits,
+    ) -> InOrder<'a> {
         let state = |&definition: &&'a Definition| State {
+            group,
             definition,
             targets: 0,
             waiting: BTreeMap::new(),
@@ -55,6 +64,8 @@ impl<'a> InOrder<'a> {
             lacks: None,
             failed: None,
             ms: 0,
+            show: limits.show as usize,
+            sample: limits.sample.filter(|_| definition.name == "orphans"),
         };
         InOrder {
             checks: definitions.iter().map(state).collect(),
@@ -110,6 +121,7 @@ impl State<'_> {
             Said::Well => (),
             Said::Counted { count, rows } => {
                 let message = self.definition.found.replace("{count}", &count.to_string());
+                let message = message + &self.of_sample();
                 self.found = true;
                 report.say(Check {
                     object: task.object,
@@ -157,7 +169,9 @@ impl State<'_> {
         }
         if let Some(trouble) = self.failed.take() {
             report.say(match trouble.reason {
-                CheckReason::NotFinished => self.not_finished(None, timeout_ms),
+                CheckReason::NotFinished => {
+                    self.not_finished(Some((String::new(), trouble)), timeout_ms)
+                }
                 _ => self.trouble(trouble),
             });
             return;
@@ -168,20 +182,44 @@ impl State<'_> {
         } else if !self.found {
             let looked_at = self.targets.to_string();
             let message = self.definition.pass.replace("{targets}", &looked_at);
+            let message = message + &self.of_sample();
             report.say(Check {
                 count: Some(0),
+                reason: self.sample.map(|_| CheckReason::Sample),
                 ms: self.ms,
                 hint: None,
                 ..self.check(CheckStatus::Pass, message)
             });
         }
-        for (object, message) in std::mem::take(&mut self.left_out) {
+        self.left_out(report);
+    }
+
+    /// What was not looked at, for each reason why.
+    fn left_out(&mut self, report: &mut Report<'_>) {
+        let mut rest = std::mem::take(&mut self.left_out);
+        while let Some(LeftOut { message, reason, .. }) = rest.first() {
+            let (message, reason) = (message.clone(), *reason);
+            let (same, other): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|it| it.message == message);
+            rest = other;
+            let objects: Vec<&str> =
+                same.iter().take(self.show).map(|it| it.object.as_str()).collect();
+            let more = if objects.len() < same.len() { ", …" } else { "" };
             report.say(Check {
-                object: Some(object),
-                reason: Some(CheckReason::NotLookedAt),
-                ..self.check(CheckStatus::Skip, message)
+                object: Some(same[0].object.clone()),
+                count: Some(same.len() as i64),
+                reason: Some(reason),
+                hint: None,
+                ..self.check(
+                    CheckStatus::Skip,
+                    format!("not looked at: {message} ({}{more})", objects.join(", ")),
+                )
             });
         }
+    }
+
+    fn of_sample(&self) -> String {
+        self.sample.map(|it| format!(" (in a sample of {it} %)")).unwrap_or_default()
     }
 
     fn not_finished(&self, first: Option<(String, Trouble)>, timeout_ms: u64) -> Check {
@@ -194,7 +232,7 @@ impl State<'_> {
             Some((object, trouble)) => (Some(object).filter(|it| !it.is_empty()), Some(trouble)),
             None => (None, None),
         };
-        let locked = trouble.as_ref().is_some_and(|it| it.sqlstate.as_deref() == Some("55P03"));
+        let locked = trouble.as_ref().is_some_and(Trouble::is_locked_out);
         if locked {
             message = "not finished: somebody else holds a lock on the table".to_owned();
         }
@@ -242,23 +280,6 @@ impl State<'_> {
     }
 
     fn check(&self, status: CheckStatus, message: String) -> Check {
-        Check {
-            name: self.definition.name.to_owned(),
-            group: self.definition.group.clone(),
-            status,
-            object: None,
-            count: None,
-            message,
-            hint: Some(self.definition.hint.clone()),
-            reason: None,
-            fix: None,
-            rows: Vec::new(),
-            sqlstate: None,
-            file: None,
-            line: None,
-            risk: None,
-            estimate_ms: None,
-            ms: 0,
-        }
+        self.definition.check(self.group, status, message)
     }
 }

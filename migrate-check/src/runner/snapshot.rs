@@ -12,16 +12,22 @@ use migrate_core::{
 use super::Limits;
 use crate::place::{Place, Settings};
 
-/// Lives as long as the session that exported it.
+/// Lives as long as the session that exported it, if several share it.
 pub(crate) struct Snapshot {
-    _holder: Session,
+    _holder: Option<Session>,
     pub(crate) workers: Vec<Session>,
     begin: String,
 }
 
 impl Snapshot {
+    /// A new one for each question, of one session: for those that take no time.
+    pub(crate) fn none(session: Session, settings: &Settings) -> Snapshot {
+        let begin = format!("begin isolation level repeatable read, read only; {}", settings.sql());
+        Snapshot { _holder: None, workers: vec![session], begin }
+    }
+
     /// Opens all sessions that will be needed before the first query.
-    pub(crate) fn take(
+    pub(crate) fn shared(
         place: &Place,
         settings: &Settings,
         limits: &Limits,
@@ -42,7 +48,7 @@ impl Snapshot {
             settings.sql()
         );
         let workers = (0..limits.jobs).map(|_| place.session(ctx)).collect::<Result<Vec<_>>>()?;
-        Ok(Snapshot { _holder: holder, workers, begin })
+        Ok(Snapshot { _holder: Some(holder), workers, begin })
     }
 
     /// Runs `work` in a transaction of its own that cannot write and is undone at its end.

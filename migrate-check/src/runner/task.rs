@@ -1,9 +1,12 @@
 //! What is to be asked: one query, or one for each thing that a query listed.
 
-use migrate_core::error::{Error, Result};
+use migrate_core::{
+    error::{Error, Result},
+    record::CheckReason,
+};
 
-use super::{Limits, answer::Trouble, snapshot::Snapshot};
-use crate::definition::Definition;
+use super::{Limits, snapshot::Snapshot};
+use crate::{definition::Definition, trouble::Trouble};
 
 #[derive(Debug, Clone)]
 pub(super) struct Task {
@@ -22,8 +25,15 @@ pub(super) struct Task {
 
 /// What a listing query found.
 pub(super) enum Planned {
-    Targets { tasks: Vec<Task>, left_out: Vec<(String, String)> },
+    Targets { tasks: Vec<Task>, left_out: Vec<LeftOut> },
     Failed(Trouble),
+}
+
+/// A thing that is not looked at, and why.
+pub(super) struct LeftOut {
+    pub(super) object: String,
+    pub(super) message: String,
+    pub(super) reason: CheckReason,
 }
 
 impl Task {
@@ -62,7 +72,14 @@ pub(super) fn targets(
     for row in rows {
         let object: String = row.get("object");
         match row.get::<_, Option<String>>("sql") {
-            None => left_out.push((object, row.get("message"))),
+            None => left_out.push(LeftOut {
+                object,
+                message: row.get("message"),
+                reason: match row.try_get("reason") {
+                    Ok(Some("unknown")) => CheckReason::Unknown,
+                    _ => CheckReason::NotLookedAt,
+                },
+            }),
             Some(sql) => tasks.push(Task {
                 check,
                 target: tasks.len(),

@@ -15,10 +15,11 @@ use tokio_postgres::types::Type;
 
 use super::{
     Limits,
-    answer::{Answer, Said, Trouble, finding},
+    answer::{Answer, Said, finding},
     snapshot::Snapshot,
     task::Task,
 };
+use crate::trouble::Trouble;
 
 pub(super) fn work(
     session: &Session,

@@ -109,7 +109,8 @@ pub struct CheckSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckDefinition {
     pub name: String,
-    pub group: String,
+    /// The commands that it belongs to.
+    pub groups: Vec<String>,
     pub title: String,
     /// What it means when it fails.
     pub meaning: String,
@@ -122,4 +123,24 @@ pub struct CheckDefinition {
     /// Absent where the answer isn't got by SQL alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sql: Option<String>,
+}
+
+/// A row of a query that gives no verdict.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueryRow {
+    pub file: String,
+    /// Where the query begins.
+    pub line: u32,
+    pub values: Map<String, Value>,
+}
+
+/// A query that gives no verdict has told its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QueryFinished {
+    pub file: String,
+    pub line: u32,
+    pub rows: u64,
+    /// How many of them were told; fewer than `rows` where there are too many.
+    pub told: u64,
+    pub ms: u64,
 }

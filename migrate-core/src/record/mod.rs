@@ -11,6 +11,7 @@ mod check;
 mod dry_run;
 mod listing;
 mod lock;
+mod metric;
 mod rehearsal;
 pub mod schema;
 
@@ -28,6 +29,7 @@ pub use check::*;
 pub use dry_run::*;
 pub use listing::*;
 pub use lock::*;
+pub use metric::*;
 pub use rehearsal::*;
 
 /// The version of the record format.
@@ -105,6 +107,16 @@ pub enum Record {
     CheckSummary(CheckSummary),
     #[serde(rename = "check.definition")]
     CheckDefinition(CheckDefinition),
+    #[serde(rename = "query.row")]
+    QueryRow(QueryRow),
+    #[serde(rename = "query.finished")]
+    QueryFinished(QueryFinished),
+    #[serde(rename = "metric")]
+    Metric(Metric),
+    #[serde(rename = "activity")]
+    Activity(Activity),
+    #[serde(rename = "baseline.saved")]
+    BaselineSaved(BaselineSaved),
     #[serde(rename = "rehearsal")]
     Rehearsal(Rehearsal),
     #[serde(rename = "ledger.created")]
@@ -193,6 +205,11 @@ impl Record {
             Record::Check(_) => "check",
             Record::CheckSummary(_) => "check.summary",
             Record::CheckDefinition(_) => "check.definition",
+            Record::QueryRow(_) => "query.row",
+            Record::QueryFinished(_) => "query.finished",
+            Record::Metric(_) => "metric",
+            Record::Activity(_) => "activity",
+            Record::BaselineSaved(_) => "baseline.saved",
             Record::Rehearsal(_) => "rehearsal",
             Record::LedgerCreated(_) => "ledger.created",
             Record::CommandFinished(_) => "command.finished",

@@ -7,6 +7,7 @@ pub mod kind;
 pub mod lexer;
 pub mod lock_mode;
 pub mod position;
+pub mod secret;
 mod setting;
 pub mod split;
 mod tag;

@@ -1,12 +1,33 @@
 //! How checks look to a person: a mark, a name, a sentence, and below it what to do.
 
 use super::{counted, escape, took};
-use crate::record::{Check, CheckDefinition, CheckReason, CheckStatus, CheckSummary};
+use crate::record::{
+    Check, CheckDefinition, CheckReason, CheckStatus, CheckSummary, QueryFinished, QueryRow, Record,
+};
 
 /// More of a value than this doesn't help to find the row.
 const VALUE_CHARACTERS: usize = 80;
 
-pub(super) fn check(it: &Check) -> String {
+/// What of checks is said in lines; rows of listings are none.
+pub(super) fn line(record: &Record) -> Option<String> {
+    match record {
+        Record::Check(it) => Some(check(it)),
+        Record::CheckSummary(it) => Some(summary(it)),
+        Record::CheckDefinition(it) => Some(definition(it)),
+        Record::QueryFinished(it) => Some(query_finished(it)),
+        Record::BaselineSaved(it) => {
+            let tables = counted(it.tables, "table");
+            let statements = match it.statements {
+                Some(count) => counted(count, "statement"),
+                None => "no statements".to_owned(),
+            };
+            Some(format!("✓ Baseline of {tables} and {statements} saved in {}", escape(&it.file)))
+        }
+        _ => None,
+    }
+}
+
+fn check(it: &Check) -> String {
     let mark = match it.status {
         CheckStatus::Pass => "✓",
         CheckStatus::Warn => "!",
@@ -37,7 +58,7 @@ pub(super) fn check(it: &Check) -> String {
     text
 }
 
-pub(super) fn summary(it: &CheckSummary) -> String {
+fn summary(it: &CheckSummary) -> String {
     let mark = if it.fail > 0 {
         "✗"
     } else if it.warn > 0 {
@@ -59,8 +80,8 @@ pub(super) fn summary(it: &CheckSummary) -> String {
     text + &format!(" in {}", took(it.ms))
 }
 
-pub(super) fn definition(it: &CheckDefinition) -> String {
-    let mut text = format!("{} ({})\n  {}", it.name, it.group, it.title);
+fn definition(it: &CheckDefinition) -> String {
+    let mut text = format!("{} ({})\n  {}", it.name, it.groups.join(", "), it.title);
     text += &format!("\n  {}\n  hint: {}", it.meaning, it.hint);
     if let Some(fix) = &it.fix {
         text += &format!("\n  fix: {fix}");
@@ -69,6 +90,28 @@ pub(super) fn definition(it: &CheckDefinition) -> String {
         text += &format!("\n  needs: {}", it.needs.join(", "));
     }
     text
+}
+
+/// The names of a query's columns.
+pub(super) fn columns(it: &QueryRow) -> Vec<String> {
+    it.values.keys().map(|it| escape(it)).collect()
+}
+
+/// A row of a query.
+pub(super) fn cells(it: &QueryRow) -> Vec<String> {
+    it.values.values().map(cell).collect()
+}
+
+fn cell(value: &serde_json::Value) -> String {
+    if value.is_null() { String::new() } else { short(value) }
+}
+
+fn query_finished(it: &QueryFinished) -> String {
+    let mut text = format!("· {}:{}: {}", escape(&it.file), it.line, counted(it.rows, "row"));
+    if it.told < it.rows {
+        text += &format!(", of which {} are shown", it.told);
+    }
+    text + "\n"
 }
 
 fn short(value: &serde_json::Value) -> String {

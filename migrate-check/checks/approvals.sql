@@ -1,0 +1,5 @@
+-- Whether this very plan was approved.
+-- group: preflight
+-- pass: this plan is approved
+-- meaning: Fewer people than the environment requires (approvals in migrate.toml) have approved the plan as it is now.
+-- hint: migrate-apply plan | migrate-audit approve -

@@ -1,0 +1,7 @@
+-- Whether there is a recent backup that is proven.
+-- group: preflight
+-- pass: there is a recent backup that is proven
+-- meaning: What a migration destroys comes back only from a backup. One that nobody has verified may not be one. The
+--   audit log of this database says which were made of it, and which were verified to what level. A backup is
+--   recent within a day, or as the environment requires in migrate.toml: backup = { max_age, verified }.
+-- hint: migrate-backup create | migrate-backup verify -

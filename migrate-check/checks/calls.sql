@@ -1,0 +1,6 @@
+-- Statements that are called much more often than they were.
+-- group: baseline
+-- pass: statements that are called no more than before: {targets}
+-- meaning: The calls a second since the baseline are more than three times what they were: a loop in the application,
+--   or a cache that no longer works.
+-- hint: look which release or which data makes the application ask so often

@@ -1,0 +1,7 @@
+-- Whether there is room on the server's disks.
+-- group: preflight
+-- pass: there is room on every disk of the server
+-- meaning: Rewriting a table needs room for a second copy and for the log of it; a server whose disk is full stops. Only
+--   where this program runs on the server's machine and may read its data folder can the room be known: then
+--   it fails below 10 %, or below twice the largest table, and warns below half.
+-- hint: look on the server: df -h

@@ -1,0 +1,6 @@
+-- Whether the schema is what the last migration left.
+-- group: preflight
+-- pass: the schema is what the last run left
+-- meaning: Somebody changed an object by hand since the last run. A migration that was tested on the schema that it
+--   expects may fail here, or do something else.
+-- hint: see each object with migrate-check schema; change it back, or do the change by a migration

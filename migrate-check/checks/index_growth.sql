@@ -1,0 +1,5 @@
+-- Indexes that have grown much.
+-- group: baseline
+-- pass: indexes that have not grown much: {targets}
+-- meaning: The index is more than --factor times as large as at the baseline, and by more than 8 MB.
+-- hint: rebuild it with REINDEX CONCURRENTLY if its table has not grown

@@ -1,0 +1,5 @@
+-- Whether the lock of migrations is free.
+-- group: preflight
+-- pass: the lock is free
+-- meaning: Another run is at work, or a person has taken the lock on purpose.
+-- hint: look who holds it with migrate-lock status

@@ -1,0 +1,6 @@
+-- Statements that take longer than they did.
+-- group: baseline
+-- pass: statements that take no longer than before: {targets}
+-- meaning: The mean time of its calls since the baseline is more than --factor times what it was, and by more than a
+--   millisecond. Only statements with at least 5 calls on both sides are compared.
+-- hint: look at its plan with EXPLAIN: a dropped index, a changed type or old statistics

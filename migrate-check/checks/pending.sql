@@ -1,0 +1,6 @@
+-- Whether the pending migrations are valid.
+-- group: preflight
+-- pass: what is pending is valid
+-- meaning: migrate-apply validate finds something: a file that cannot be used, one that was changed after it was applied,
+--   one out of order, or a dangerous statement.
+-- hint: see all of it with migrate-apply validate

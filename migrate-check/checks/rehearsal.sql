@@ -1,0 +1,6 @@
+-- Whether this very plan was rehearsed.
+-- group: preflight
+-- pass: this plan was rehearsed
+-- meaning: The audit log has no rehearsal of the plan as it is now that went well. Any change of the files or of what is
+--   applied makes it another plan.
+-- hint: migrate-check rehearse

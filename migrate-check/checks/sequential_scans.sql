@@ -1,0 +1,6 @@
+-- Tables that are read from end to end, and were not.
+-- group: baseline
+-- pass: tables that are read no otherwise than before: {targets}
+-- meaning: Among the reads of the table since the baseline more are sequential, of more than 1000 rows each. If its
+--   columns or indexes were changed since, that is why, and it fails; else it is warned of.
+-- hint: bring the index back that such queries used, or ANALYZE the table

@@ -1,0 +1,6 @@
+-- Tables that have grown much.
+-- group: baseline
+-- pass: tables that have not grown much: {targets}
+-- meaning: The table is more than --factor times as large as at the baseline, and by more than 8 MB. After an UPDATE of all
+--   rows that is old row versions, which vacuum makes room of.
+-- hint: see whether its rows have become more, or only its old versions: n_dead_tup in pg_stat_user_tables

@@ -1,0 +1,6 @@
+-- Indexes that are new and that nobody uses.
+-- group: baseline
+-- pass: new indexes that are in use: {targets}
+-- meaning: The index was made after the baseline and has not served a query since; each write pays for it. Unique indexes
+--   are left out, as they keep a rule.
+-- hint: wait until what needs it has run; otherwise drop it
