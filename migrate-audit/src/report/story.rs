@@ -167,6 +167,7 @@ impl Story {
             "migration.applied" => self.applied(at, details, Outcome::Applied),
             "migration.rolled_back" => self.applied(at, details, Outcome::RolledBack),
             "migration.failed" => self.failed(at, details),
+            "migration.yielded" => self.yields.extend(read(details).map(|it| (at, it))),
             "plan.approved" => self.approvals.extend(read(details).map(|it| (at, it))),
             "audit.noted" => {
                 let note = read::<AuditNoted>(details).map(|it| it.text).unwrap_or_default();
@@ -193,7 +194,12 @@ impl Story {
                 }
             }
             "lock.waited" => self.waits.extend(read(record).map(|it| (at, it))),
-            "migration.yielded" => self.yields.extend(read(record).map(|it| (at, it))),
+            "migration.yielded" => {
+                // A log of an earlier version has none of these.
+                let it = read::<MigrationYielded>(record);
+                let new = it.filter(|it| self.yields.iter().all(|(_, known)| known != it));
+                self.yields.extend(new.map(|it| (at, it)));
+            }
             "gate" => self.gates.extend(read::<Gate>(record)),
             kind @ ("check" | "schema.drift") => self.evidence.push(evidence(at, kind, record)),
             "error" => {
