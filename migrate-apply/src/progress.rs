@@ -2,21 +2,18 @@
 
 use std::{
     cell::Cell,
-    env, fmt,
-    io::{IsTerminal, Write},
+    fmt,
     time::{Duration, Instant},
 };
 
 use migrate_core::{
     ctx::Ctx,
-    interrupt,
+    interrupt, live,
     migration::version::Version,
     record::{MigrationProgress, Record},
     sql::split::Statement,
     text,
 };
-
-use rustix::termios::tcgetwinsize;
 
 use crate::{
     guard::{Guard, Phase, Seen},
@@ -94,8 +91,8 @@ impl Progress {
         let seen = self.guard.as_ref().map(Guard::seen).unwrap_or_default();
         let elapsed_ms = self.migration_start.elapsed().as_millis() as u64;
         let message = self.message(elapsed_ms, &seen);
-        if is_live() {
-            live_line(&self.line(elapsed_ms, &seen));
+        if live::is_possible() {
+            live::show(&self.line(elapsed_ms, &seen));
             self.shown.set(true);
         } else {
             log::info!("PROGRESS {} {message}", self.version);
@@ -108,7 +105,7 @@ impl Progress {
     /// Takes the live line away, so that something else can be said.
     pub(crate) fn hide(&self) {
         if self.shown.take() {
-            live_line("");
+            live::show("");
         }
     }
 
@@ -142,7 +139,7 @@ impl Progress {
     /// For one line of a terminal: what matters most first, as the rest may not fit.
     fn line(&self, elapsed_ms: u64, seen: &Seen) -> String {
         let (took, blocked) = (self.took(elapsed_ms), blocked(seen));
-        let bar = bar(self.part(elapsed_ms, seen));
+        let bar = live::bar(self.part(elapsed_ms, seen));
         let details = self.details(seen);
         format!("  {} {bar} {took}{blocked} · {}{details}", self.version, self.doing())
     }
@@ -218,14 +215,6 @@ fn blocked(seen: &Seen) -> String {
     }
 }
 
-/// A bar, full where it takes longer than expected; or dots where nobody knows.
-fn bar(part: Option<f64>) -> String {
-    const WIDTH: usize = 20;
-    let Some(part) = part else { return "…".to_owned() };
-    let full = ((part * WIDTH as f64) as usize).min(WIDTH);
-    format!("[{}{}]", "█".repeat(full), "·".repeat(WIDTH - full))
-}
-
 impl Drop for Progress {
     fn drop(&mut self) {
         self.hide();
@@ -235,7 +224,7 @@ impl Drop for Progress {
 /// The last PROGRESS line of a migration that took long.
 pub(crate) fn done(record: &Record) {
     let (Record::MigrationApplied(it) | Record::MigrationRolledBack(it)) = record else { return };
-    if u128::from(it.execution_ms) < QUIET_FOR.as_millis() || is_live() {
+    if u128::from(it.execution_ms) < QUIET_FOR.as_millis() || live::is_possible() {
         return;
     }
     let estimate = it.estimate_ms.map(|it| format!(" (estimate {})", text::took(it)));
@@ -243,46 +232,9 @@ pub(crate) fn done(record: &Record) {
     log::info!("PROGRESS {} done in {took}{}", it.version, estimate.unwrap_or_default());
 }
 
-/// Whether a line can be written over.
-fn is_live() -> bool {
-    std::io::stderr().is_terminal() && env::var_os("TERM").is_none_or(|it| it != "dumb")
-}
-
-fn live_line(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    // One less than there is: at the edge a terminal would write over its last column.
-    let width = tcgetwinsize(&stderr).ok().map_or(80, |it| usize::from(it.ws_col)).max(2) - 1;
-    // Back to the start, clear to the end.
-    let _ = write!(stderr, "\r\x1b[K{}", fitted(text, width));
-    let _ = stderr.flush();
-}
-
-fn fitted(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let start: String = text.chars().take(width - 1).collect();
-    start + "…"
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bar_is_as_full_as_the_work_is_done_and_never_fuller() {
-        assert_eq!(bar(Some(0.0)), "[····················]");
-        assert_eq!(bar(Some(0.52)), "[██████████··········]");
-        assert_eq!(bar(Some(7.0)), "[████████████████████]");
-        assert_eq!(bar(None), "…");
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_for_the_terminal_ends_in_dots() {
-        assert_eq!(fitted("abcdef", 6), "abcdef");
-        assert_eq!(fitted("abcdefg", 6), "abcde…");
-        assert_eq!(fitted("ab", 1), "…");
-    }
 
     #[test]
     fn ranges_say_what_is_done_as_far_as_it_is_known() {

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io::IsTerminal,
     time::{Duration, Instant},
 };
 
@@ -177,7 +176,7 @@ impl Progress {
             eta_ms,
         };
         let message = text::backup_progress(&record);
-        if std::io::stderr().is_terminal() {
+        if live::is_possible() {
             live::show(&format!("  {} {message}", live::bar(part)));
             self.shown = true;
         } else {

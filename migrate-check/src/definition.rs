@@ -120,24 +120,7 @@ impl Definition {
 
     /// A record of it, to be filled further.
     pub(crate) fn check(&self, group: &str, status: CheckStatus, message: String) -> Check {
-        Check {
-            name: self.name.to_owned(),
-            group: group.to_owned(),
-            status,
-            object: None,
-            count: None,
-            message,
-            hint: Some(self.hint.clone()),
-            reason: None,
-            fix: None,
-            rows: Vec::new(),
-            sqlstate: None,
-            file: None,
-            line: None,
-            risk: None,
-            estimate_ms: None,
-            ms: 0,
-        }
+        Check { hint: Some(self.hint.clone()), ..Check::new(group, self.name, status, message) }
     }
 
     pub(crate) fn record(&self) -> CheckDefinition {

@@ -149,22 +149,9 @@ impl FileRun<'_> {
         message: String,
     ) -> Check {
         Check {
-            name,
-            group: self.group.to_owned(),
-            status,
-            object: None,
-            count: None,
-            message,
-            hint: None,
-            reason: None,
-            fix: None,
-            rows: Vec::new(),
-            sqlstate: None,
             file: Some(file.name.clone()),
             line: Some(step.line),
-            risk: None,
-            estimate_ms: None,
-            ms: 0,
+            ..Check::new(self.group, name, status, message)
         }
     }
 }

@@ -186,22 +186,5 @@ fn unreadable(migration: &Migration, err: &Error) -> Check {
 }
 
 fn check(name: &str, status: CheckStatus, message: String) -> Check {
-    Check {
-        name: name.to_owned(),
-        group: "lint".to_owned(),
-        status,
-        object: None,
-        count: None,
-        message,
-        hint: None,
-        reason: None,
-        fix: None,
-        rows: Vec::new(),
-        sqlstate: None,
-        file: None,
-        line: None,
-        risk: None,
-        estimate_ms: None,
-        ms: 0,
-    }
+    Check::new("lint", name, status, message)
 }

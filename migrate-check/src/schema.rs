@@ -299,21 +299,7 @@ fn skipped(reason: CheckReason, message: String, hint: &str) -> Check {
 
 fn answer(message: String, hint: &str) -> Check {
     Check {
-        name: "schema".to_owned(),
-        group: "schema".to_owned(),
-        status: CheckStatus::Pass,
-        object: None,
-        count: None,
-        message,
         hint: Some(hint.to_owned()),
-        reason: None,
-        fix: None,
-        rows: Vec::new(),
-        sqlstate: None,
-        file: None,
-        line: None,
-        risk: None,
-        estimate_ms: None,
-        ms: 0,
+        ..Check::new("schema", "schema", CheckStatus::Pass, message)
     }
 }

@@ -273,22 +273,5 @@ fn check_interrupted() -> Result<()> {
 }
 
 fn check(name: &str, message: impl Into<String>) -> Check {
-    Check {
-        name: name.to_owned(),
-        group: "rehearse".to_owned(),
-        status: CheckStatus::Pass,
-        object: None,
-        count: None,
-        message: message.into(),
-        hint: None,
-        reason: None,
-        fix: None,
-        rows: Vec::new(),
-        sqlstate: None,
-        file: None,
-        line: None,
-        risk: None,
-        estimate_ms: None,
-        ms: 0,
-    }
+    Check::new("rehearse", name, CheckStatus::Pass, message)
 }

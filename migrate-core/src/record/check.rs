@@ -45,6 +45,35 @@ pub struct Check {
     pub ms: u64,
 }
 
+impl Check {
+    /// An answer about all, with nothing more to say; to be filled further.
+    pub fn new(
+        group: impl Into<String>,
+        name: impl Into<String>,
+        status: CheckStatus,
+        message: impl Into<String>,
+    ) -> Check {
+        Check {
+            name: name.into(),
+            group: group.into(),
+            status,
+            object: None,
+            count: None,
+            message: message.into(),
+            hint: None,
+            reason: None,
+            fix: None,
+            rows: Vec::new(),
+            sqlstate: None,
+            file: None,
+            line: None,
+            risk: None,
+            estimate_ms: None,
+            ms: 0,
+        }
+    }
+}
+
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
